@@ -1,0 +1,107 @@
+// Package tree is the model of a finished root filesystem: a sorted list of
+// entries with owners, modes, times, extended attributes, hard links and
+// device nodes. Everything that writes a filesystem, an archive or an image
+// layer reads one Tree; nothing that reads a Tree needs root.
+package tree
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Type is the type of an entry.
+type Type byte
+
+// The types. A socket never gets into a tree.
+const (
+	Dir      Type = 'd'
+	File     Type = 'f'
+	Symlink  Type = 'l'
+	Hardlink Type = 'h'
+	Char     Type = 'c'
+	Block    Type = 'b'
+	Fifo     Type = 'p'
+)
+
+// Xattr is one extended attribute with its full name ("security.capability").
+type Xattr struct {
+	Name  string
+	Value []byte
+}
+
+// Entry is one name in the tree.
+type Entry struct {
+	Path     string // slash-separated, relative, no leading "./"; "." is the root directory itself
+	Type     Type
+	Mode     uint32 // permission bits with setuid, setgid and sticky: 07777
+	UID, GID uint32
+	MTime    time.Time
+	Size     int64   // bytes of content, File only
+	Link     string  // Symlink: the target as stored; Hardlink: the Path of the File that it names
+	Major    uint32  // Char and Block
+	Minor    uint32  // Char and Block
+	Xattrs   []Xattr // sorted by name
+
+	// Content of a File: Data when Source is empty, else the file at Source on the host.
+	Source string
+	Data   []byte
+}
+
+// Open returns the content of a File.
+func (e *Entry) Open() (io.ReadCloser, error) {
+	if e.Type != File {
+		return nil, fmt.Errorf("open %s: not a regular file", e.Path)
+	}
+	if e.Source == "" {
+		return io.NopCloser(bytes.NewReader(e.Data)), nil
+	}
+	return os.Open(e.Source)
+}
+
+// Tree is a list of entries sorted by Path ("." first). A directory stands
+// before what is in it, because a prefix sorts first; the File of a hard link
+// stands before every Hardlink that names it.
+type Tree struct {
+	Entries []Entry
+}
+
+// Compare orders paths: "." first, else by bytes.
+func Compare(a, b string) int {
+	switch {
+	case a == b:
+		return 0
+	case a == ".":
+		return -1
+	case b == ".":
+		return 1
+	}
+	return strings.Compare(a, b)
+}
+
+// Sort puts the entries in order.
+func (t *Tree) Sort() {
+	slices.SortFunc(t.Entries, func(a, b Entry) int { return Compare(a.Path, b.Path) })
+}
+
+// Find returns the entry at path, or nil. The tree must be sorted.
+func (t *Tree) Find(path string) *Entry {
+	i, ok := slices.BinarySearchFunc(t.Entries, path, func(e Entry, p string) int { return Compare(e.Path, p) })
+	if !ok {
+		return nil
+	}
+	return &t.Entries[i]
+}
+
+// Size is the sum of the sizes of all files in bytes, hard links counted once.
+func (t *Tree) Size() int64 {
+	var n int64
+	for i := range t.Entries {
+		n += t.Entries[i].Size
+	}
+	return n
+}
