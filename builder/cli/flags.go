@@ -1,0 +1,139 @@
+package cli
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"cloudy/builder/fail"
+)
+
+// Flags are the values of the flags that every verb takes.
+type Flags struct {
+	Recipe   string   // folder of the recipe; "" means ./ when it has *.hcl files, else the embedded recipe
+	Vars     []string // NAME=VALUE, in the order given
+	VarFiles []string
+	Cache    string   // folder of the store
+	Mirrors  []string // in the order to try
+	Progress string   // auto, plain, json or quiet
+	Offline  bool
+	Arch     string // Debian's name of an architecture
+	Verbose  bool
+	NoColor  bool
+	LogLevel string // debug, info, warn or error
+}
+
+// progressModes are the values of --progress.
+func progressModes() []string { return []string{"auto", "plain", "json", "quiet"} }
+
+// Architectures are the Debian architectures that images are built for.
+func Architectures() []string { return []string{"amd64", "arm64", "armhf", "i386"} }
+
+// addFlags declares the global flags on the root command.
+func (a *App) addFlags(root *cobra.Command) {
+	f, p := &a.Flags, root.PersistentFlags()
+	p.StringVar(&f.Recipe, "recipe", "", "`folder` of the recipe (default: this folder if it has *.hcl files, else the built-in recipe)")
+	p.StringArrayVar(&f.Vars, "var", nil, "set a variable of the recipe, as `name=value`; may be given several times")
+	p.StringArrayVar(&f.VarFiles, "var-file", nil, "set variables from a `file` of name = value lines; may be given several times")
+	p.StringVar(&f.Cache, "cache", "", "`folder` of the store of downloads and layers (default: $CLOUDY_CACHE or the user's cache folder)")
+	p.StringArrayVar(&f.Mirrors, "mirror", nil, "`url` of a Debian mirror to use first (default: $CLOUDY_MIRROR or the host's apt sources)")
+	p.StringVar(&f.Progress, "progress", "auto", "`how` to show progress: auto, plain, json or quiet")
+	p.BoolVar(&f.Offline, "offline", false, "use the store and the lock alone, no network")
+	p.StringVar(&f.Arch, "arch", HostArch(), "Debian `architecture` of the image")
+	p.BoolVarP(&f.Verbose, "verbose", "v", false, "tell more: the same as --log-level=info")
+	p.BoolVar(&f.NoColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
+	p.StringVar(&f.LogLevel, "log-level", "", "`level` of messages for developers: debug, info, warn or error (default warn)")
+
+	fixed := func(values ...string) cobra.CompletionFunc {
+		return cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)
+	}
+	for name, fn := range map[string]cobra.CompletionFunc{
+		"recipe": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		"cache": func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return nil, cobra.ShellCompDirectiveFilterDirs
+		},
+		"mirror":    fixed(),
+		"progress":  fixed(progressModes()...),
+		"arch":      fixed(Architectures()...),
+		"log-level": fixed("debug", "info", "warn", "error"),
+		"var":       a.completeVariables,
+	} {
+		if err := root.RegisterFlagCompletionFunc(name, fn); err != nil {
+			panic(err) // a flag that is not declared above
+		}
+	}
+}
+
+// setUp checks the global flags, fills in defaults from the environment and
+// makes the logger. It runs before every verb.
+func (a *App) setUp() error {
+	f := &a.Flags
+	if !slices.Contains(progressModes(), f.Progress) {
+		return fail.Mark(fail.User, fmt.Errorf("--progress=%s: want one of %s", f.Progress, strings.Join(progressModes(), ", ")))
+	}
+	if !slices.Contains(Architectures(), f.Arch) {
+		return fail.Mark(fail.User, fmt.Errorf("--arch=%s: want one of %s", f.Arch, strings.Join(Architectures(), ", ")))
+	}
+	for _, v := range f.Vars {
+		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
+			return fail.Mark(fail.User, fmt.Errorf("--var %s: want name=value", v))
+		}
+	}
+	if f.Cache == "" {
+		f.Cache = os.Getenv("CLOUDY_CACHE")
+	}
+	if f.Cache == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return fail.WithHint(fail.Host, fmt.Errorf("find the cache folder: %w", err), "name one with --cache or CLOUDY_CACHE")
+		}
+		f.Cache = filepath.Join(dir, "cloudy")
+	}
+	if env := os.Getenv("CLOUDY_MIRROR"); len(f.Mirrors) == 0 && env != "" {
+		f.Mirrors = strings.Fields(env)
+	}
+	return a.setLogger()
+}
+
+func (a *App) setLogger() error {
+	level := slog.LevelWarn
+	if a.Flags.Verbose {
+		level = slog.LevelInfo
+	}
+	if s := a.Flags.LogLevel; s != "" {
+		if err := level.UnmarshalText([]byte(s)); err != nil {
+			return fail.Mark(fail.User, fmt.Errorf("--log-level=%s: want debug, info, warn or error", s))
+		}
+	}
+	a.Log = slog.New(slog.NewTextHandler(a.Err, &slog.HandlerOptions{Level: level}))
+	return nil
+}
+
+// HostArch is Debian's name of the architecture that this program runs on.
+func HostArch() string {
+	switch runtime.GOARCH {
+	case "386":
+		return "i386"
+	case "arm":
+		return "armhf"
+	default:
+		return runtime.GOARCH
+	}
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// color says whether w takes colours: a terminal that is not dumb, and
+// nobody said no (https://no-color.org).
+func (a *App) color() bool {
+	return !a.Flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal(a.Err) != nil
+}

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/agext/levenshtein"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"cloudy/builder/fail"
+)
+
+// nearest returns the one of names that the user most likely meant with
+// given, or "" when none is near.
+func nearest(given string, names []string) string {
+	best, bestDistance := "", 1+max(1, len(given)/3)
+	for _, name := range names {
+		d := levenshtein.Distance(strings.ToLower(given), name, nil)
+		if len(given) > 2 && strings.HasPrefix(name, given) {
+			d = min(d, 1)
+		}
+		if d < bestDistance {
+			best, bestDistance = name, d
+		}
+	}
+	return best
+}
+
+// flagError makes a user error with a hint out of what pflag says about a flag.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	hint := fmt.Sprintf("see %q", c.CommandPath()+" --help")
+	if errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		name, _, _ := strings.Cut(unknown.GetSpecifiedName(), "=")
+		if near := nearest(name, names); near != "" {
+			hint = fmt.Sprintf("did you mean --%s?", near)
+		}
+	}
+	return fail.WithHint(fail.User, err, hint)
+}
