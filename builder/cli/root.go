@@ -57,6 +57,7 @@ same recipe and lock give the same image, byte for byte, on any machine.`,
 	a.addFlags(root)
 	root.AddCommand(verbs(a)...)
 	root.AddCommand(topics()...)
+	root.SetHelpCommand(helpCommand())
 	root.SetFlagErrorFunc(flagError)
 	finish(root)
 	return root

@@ -20,7 +20,7 @@ Flags:
 "cloudy --help" lists the flags that every command takes.
 {{end}}{{if .HasHelpSubCommands}}
 More help:{{range .Commands}}{{if .IsAdditionalHelpTopicCommand}}
-  cloudy help {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}
+  cloudy help {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}
 {{end}}`
 
 // helpTemplate is the long text with the usage below it; a topic is its text alone.
