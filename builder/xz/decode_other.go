@@ -1,0 +1,3 @@
+package xz
+
+func (l *lzma) decode(outLimit, inLimit int) status { return l.decodeGeneric(outLimit, inLimit) }
