@@ -23,9 +23,9 @@ type LiveOptions struct {
 }
 
 // Live draws running steps as bars at the bottom of a terminal, with finished
-// steps and warnings as lines above them. It changes no mode of the terminal
-// and leaves the cursor visible, so that there is nothing to restore, however
-// the process ends.
+// steps and warnings as lines above them. It leaves no mode of the
+// terminal changed between two pictures, and the cursor visible, so that there
+// is nothing to restore, however the process ends.
 type Live struct {
 	w    io.Writer
 	opts LiveOptions
@@ -33,7 +33,7 @@ type Live struct {
 	mu      sync.Mutex
 	steps   []*liveStep // running, in the order of their start
 	pending []string    // lines to print above the bars
-	drawn   []int       // widths of the lines of bars on the screen, in columns
+	drawn   int         // lines of bars on the screen
 	tick    int
 	closed  bool
 
@@ -83,7 +83,7 @@ func (l *Live) loop() {
 			return
 		case <-resumed:
 			l.mu.Lock()
-			l.drawn = nil
+			l.drawn = 0
 			l.mu.Unlock()
 		case <-ticker.C:
 			l.draw()

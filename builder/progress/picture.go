@@ -42,29 +42,28 @@ func (l *Live) picture(now time.Time) []byte {
 		rows = 24
 	}
 	bars := l.bars(now, columns, rows)
-	if len(bars) == 0 && len(l.pending) == 0 && len(l.drawn) == 0 {
+	if len(bars) == 0 && len(l.pending) == 0 && l.drawn == 0 {
 		return nil
 	}
 	var b bytes.Buffer
-	// A terminal that got narrower has wrapped the bars: each may take
-	// several rows now.
-	up := 0
-	for _, width := range l.drawn {
-		up += max(1, (width+columns-1)/columns)
-	}
-	if up = min(up, rows-1); up > 0 {
+	// A terminal that got narrower may have wrapped the bars over more rows.
+	// Nobody can know: going up too far would eat what stands above, so bits
+	// of old bars may stay behind instead.
+	if up := min(l.drawn, rows-1); up > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", up)
 	}
 	b.WriteByte('\r')
 	for _, line := range l.pending {
 		b.WriteString(line + "\x1b[K\n")
 	}
-	l.pending, l.drawn = nil, l.drawn[:0]
+	l.pending, l.drawn = nil, len(bars)
+	// Without wrapping (DECAWM) a bar stays one row even where the terminal
+	// is narrower by now than it said.
+	b.WriteString("\x1b[?7l")
 	for _, bar := range bars {
 		b.WriteString(bar + "\x1b[K\n")
-		l.drawn = append(l.drawn, runewidth.StringWidth(stripEscapes(bar)))
 	}
-	b.WriteString("\x1b[J")
+	b.WriteString("\x1b[?7h\x1b[J")
 	return b.Bytes()
 }
 
@@ -102,10 +101,13 @@ func (l *Live) bar(s *liveStep, now time.Time, nameWidth, width int) string {
 	elapsed := FormatDuration(now.Sub(s.start))
 	facts := []string{formatCount(s.done, s.total, s.unit), formatRate(s.rate, s.unit), elapsed}
 	text := " " + strings.Join(without(facts, ""), "  ")
-	// Narrow terminals lose the bar first, then the rate and count.
+	// Narrow terminals lose the bar first, then all but the time.
 	barWidth := min(24, width-runewidth.StringWidth(head+text)-8)
 	if s.total <= 0 || barWidth < 6 {
 		barWidth = 0
+	}
+	if s.total > 0 && barWidth == 0 {
+		text = fmt.Sprintf(" %3d%%", min(max(s.done, 0), s.total)*100/s.total) + text
 	}
 	if runewidth.StringWidth(head+text) > width {
 		text = " " + elapsed
@@ -135,6 +137,9 @@ func (l *Live) ending(s *liveStep, kind Kind, text string, elapsed time.Duration
 	columns, _ := l.opts.Size()
 	rate := meanRate(Event{Done: s.done, Unit: s.unit, Elapsed: elapsed})
 	var line, mark, sgr string
+	if kind == Failed && stopped(text) {
+		kind = Start
+	}
 	switch kind {
 	case Done:
 		mark, sgr = g.done, sgrGreen
@@ -160,20 +165,6 @@ func (l *Live) paint(sgr, s string) string {
 		return s
 	}
 	return "\x1b[" + sgr + "m" + s + "\x1b[0m"
-}
-
-// stripEscapes removes the colours that paint put in.
-func stripEscapes(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); {
-		if s[i] == 0x1b {
-			i += escapeLen(s[i:])
-			continue
-		}
-		b.WriteByte(s[i])
-		i++
-	}
-	return b.String()
 }
 
 // without returns the items that are not x.

@@ -51,7 +51,11 @@ func (p *Plain) Event(e Event) {
 		p.line(e.Step, strings.TrimSuffix("cached: "+clean(e.Text), ": "))
 		delete(p.steps, e.Step)
 	case Failed:
-		p.line(e.Step, "failed after "+FormatDuration(e.Elapsed)+": "+firstLine(e.Text))
+		if stopped(e.Text) {
+			p.line(e.Step, "stopped after "+FormatDuration(e.Elapsed))
+		} else {
+			p.line(e.Step, "failed after "+FormatDuration(e.Elapsed)+": "+firstLine(e.Text))
+		}
 		delete(p.steps, e.Step)
 	case Advance, Message, Log:
 		p.advance(e)

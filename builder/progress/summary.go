@@ -104,6 +104,10 @@ func (s *Summary) Write(w io.Writer) {
 			row[1], row[2] = "stopped", FormatDuration(s.last.Sub(st.start))
 		case Done:
 			row[3] = formatCount(st.done, st.done, st.unit)
+		case Failed:
+			if stopped(st.text) {
+				row[1] = "stopped"
+			}
 		case Cached:
 			row[1] = fit(strings.TrimSuffix("cached: "+clean(st.text), ": "), 60, "...")
 		}
@@ -153,7 +157,7 @@ func (s *Summary) failed() *summaryStep {
 	var best *summaryStep
 	end := func(st *summaryStep) time.Time { return st.start.Add(st.elapsed) }
 	for _, st := range s.steps {
-		if st.kind != Failed || strings.HasSuffix(st.text, context.Canceled.Error()) {
+		if st.kind != Failed || stopped(st.text) {
 			continue
 		}
 		if best == nil || end(st).Before(end(best)) {
@@ -162,3 +166,7 @@ func (s *Summary) failed() *summaryStep {
 	}
 	return best
 }
+
+// stopped says whether a failure's text is that of a step that ended because
+// the whole was stopped.
+func stopped(text string) bool { return strings.HasSuffix(text, context.Canceled.Error()) }
