@@ -155,3 +155,8 @@ func hostError(dir string, err error) error {
 	}
 	return err
 }
+
+// HostError marks an error of writing to a file of this store: a full disk
+// or a missing right is the host's, with a hint; other errors and nil pass
+// unchanged.
+func (s *Store) HostError(err error) error { return hostError(s.dir, err) }
