@@ -33,11 +33,7 @@ func (l *lzma) decodeGeneric(outLimit, inLimit int) status {
 			*prob = uint16(p + (2048-p)>>5)
 			rng = bound
 
-			prev := uint32(0)
-			if pos > l.base {
-				prev = uint32(buf[pos-1])
-			}
-			context := (uint32(pos)&l.lpMask)<<l.lc + prev>>l.litShift
+			context := (uint32(pos)&l.lpMask)<<l.lc + uint32(buf[pos-1])>>l.litShift
 			lit := (*[0x300]uint16)(probs[offLiteral+0x300*context:])
 			m := uint32(1)
 			if state < 7 {

@@ -45,6 +45,9 @@ const (
 	// outSlack bytes after the output limit may be written: one match that
 	// began just before the limit, and what a wide copy writes past its end.
 	outSlack = 320
+	// dictStart is where an empty dictionary begins: the byte before it is the
+	// zero that the model sees before the first byte.
+	dictStart = 16
 	// dictMin is the smallest dictionary of the format.
 	dictMin = 4 << 10
 	// stepSize is how much one call of the decoder writes at most (and a
@@ -139,7 +142,10 @@ func (l *lzma) normalize() {
 
 // resetDict empties the dictionary. All output must have been consumed.
 func (l *lzma) resetDict(size int) {
-	l.pos, l.base, l.dictSize = 0, 0, max(size, dictMin)
+	l.pos, l.base, l.dictSize = dictStart, dictStart, max(size, dictMin)
+	if len(l.buf) > 0 {
+		l.buf[dictStart-1] = 0
+	}
 }
 
 // room makes sure that at least min(want, 4 KiB) bytes can be appended before
@@ -152,7 +158,7 @@ func (l *lzma) room(want int) int {
 	// bytes of memmove per byte of output, a small part of decoding it.
 	full := l.dictSize + min(max(l.dictSize/2, 256<<10), 8<<20) + outSlack
 	if len(l.buf) < full {
-		l.grow(min(max(2*len(l.buf), 256<<10, min(l.hint, 16<<20)+outSlack, l.pos+min(want, stepSize)+outSlack), full))
+		l.grow(min(max(2*len(l.buf), 256<<10, min(l.hint, 16<<20)+dictStart+outSlack, l.pos+min(want, stepSize)+outSlack), full))
 		if n := len(l.buf) - outSlack - l.pos; n >= min(want, 4<<10) {
 			return n
 		}
@@ -171,6 +177,6 @@ func (l *lzma) grow(n int) {
 	alloc := make([]byte, n+15)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(alloc))) & 15)
 	buf := alloc[skip : skip+n : skip+n]
-	copy(buf, l.buf[:l.pos])
+	copy(buf, l.buf[:min(l.pos, len(l.buf))])
 	l.buf = buf
 }
