@@ -47,15 +47,20 @@ type Entry struct {
 	Minor    uint32  // Char and Block
 	Xattrs   []Xattr // sorted by name
 
-	// Content of a File: Data when Source is empty, else the file at Source on the host.
-	Source string
-	Data   []byte
+	// Content of a File: what Content opens when it is set, else the file at
+	// Source on the host, else Data.
+	Source  string
+	Data    []byte
+	Content func() (io.ReadCloser, error)
 }
 
 // Open returns the content of a File.
 func (e *Entry) Open() (io.ReadCloser, error) {
 	if e.Type != File {
 		return nil, fmt.Errorf("open %s: not a regular file", e.Path)
+	}
+	if e.Content != nil {
+		return e.Content()
 	}
 	if e.Source == "" {
 		return io.NopCloser(bytes.NewReader(e.Data)), nil
@@ -104,4 +109,54 @@ func (t *Tree) Size() int64 {
 		n += t.Entries[i].Size
 	}
 	return n
+}
+
+// Apply returns t with removed paths gone (with all below them) and added
+// entries put in, each replacing what stood at its path. A directory that is
+// added where one stands keeps what is below it.
+func (t *Tree) Apply(removed []string, added []Entry) *Tree {
+	put := make(map[string]*Entry, len(added))
+	for i := range added {
+		put[added[i].Path] = &added[i] // the last one for a path counts
+	}
+	gone := map[string]bool{}
+	for _, p := range removed {
+		gone[p] = true
+	}
+	for p, e := range put {
+		if old := t.Find(p); old != nil && old.Type == Dir && e.Type != Dir {
+			gone[p] = true
+		}
+	}
+	out := &Tree{Entries: make([]Entry, 0, len(t.Entries)+len(added))}
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if put[e.Path] == nil && !below(gone, e.Path) {
+			out.Entries = append(out.Entries, *e)
+		}
+	}
+	for i := range added {
+		if put[added[i].Path] == &added[i] {
+			out.Entries = append(out.Entries, added[i])
+		}
+	}
+	out.Sort()
+	return out
+}
+
+// below tells whether p or a folder above it is in set.
+func below(set map[string]bool, p string) bool {
+	if len(set) == 0 {
+		return false
+	}
+	for {
+		if set[p] {
+			return true
+		}
+		i := strings.LastIndexByte(p, '/')
+		if i < 0 {
+			return false
+		}
+		p = p[:i]
+	}
 }

@@ -1,0 +1,154 @@
+package customise
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"cloudy/builder/recipe"
+	"cloudy/builder/tree"
+)
+
+// Apply returns what img changes in base. Times of all that it adds are epoch.
+func Apply(base *tree.Tree, img *recipe.Image, epoch time.Time) (*Delta, error) {
+	d := newDelta(base, epoch)
+	a, err := readAccounts(d)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"groups", func() error { return a.addGroups(img.Groups) }},
+		{"users", func() error { return a.addUsers(img.Users) }},
+		{"accounts", a.save},
+		{"names", func() error { return names(d, img) }},
+		{"overlays", func() error { return overlays(d, a, img.Overlays) }},
+		{"directories", func() error { return directories(d, a, img.Directories) }},
+		{"files", func() error { return files(d, a, img.Files) }},
+		{"units", func() error { return units(d, img.Units) }},
+	} {
+		if err := step.do(); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return d, nil
+}
+
+func overlays(d *Delta, a *accounts, list []recipe.Overlay) error {
+	for _, o := range list {
+		for i := range o.Entries {
+			e := &o.Entries[i]
+			if e.Type == 'd' && !e.Declared {
+				if p, err := d.resolve(e.Path); err == nil && d.isDir(p) {
+					continue
+				}
+			}
+			uid, gid, err := a.owner(e.Owner, e.Group)
+			if err != nil {
+				return fmt.Errorf("overlay %s: /%s: %w", o.Name, e.Path, err)
+			}
+			te := tree.Entry{Path: e.Path, Type: tree.Type(e.Type), Mode: e.Mode, UID: uid, GID: gid, Link: e.Link}
+			if te.Type == tree.File {
+				te.Size, te.Content = e.Size, e.Open
+			}
+			if err := d.put(te); err != nil {
+				return fmt.Errorf("overlay %s: %w", o.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// isDir tells whether p is a folder, or a link to one.
+func (d *Delta) isDir(p string) bool {
+	e := d.find(p)
+	if e != nil && e.Type == tree.Symlink {
+		if q, err := d.resolve(p + "/."); err == nil {
+			e = d.find(q)
+		}
+	}
+	return e != nil && (e.Type == tree.Dir || e.Type == tree.Symlink)
+}
+
+func directories(d *Delta, a *accounts, list []recipe.Directory) error {
+	for _, dir := range list {
+		uid, gid, err := a.owner(dir.Owner, dir.Group)
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", dir.Range, dir.Path, err)
+		}
+		if err := d.put(tree.Entry{Path: dir.Path, Type: tree.Dir, Mode: dir.Mode, UID: uid, GID: gid}); err != nil {
+			return fmt.Errorf("%s: %w", dir.Range, err)
+		}
+	}
+	return nil
+}
+
+func files(d *Delta, a *accounts, list []recipe.File) error {
+	for i := range list {
+		f := &list[i]
+		var err error
+		switch {
+		case f.Absent:
+			err = d.remove(f.Path)
+		case f.Link != "":
+			err = d.symlink(f.Path, f.Link)
+		default:
+			e := tree.Entry{Path: f.Path, Type: tree.File, Mode: f.Mode, Size: f.Size, Content: f.Open}
+			if e.UID, e.GID, err = a.owner(f.Owner, f.Group); err == nil {
+				err = d.put(e)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: file %q: %w", f.Range, f.Path, err)
+		}
+	}
+	return nil
+}
+
+// names sets host name, time zone and locale. Overlays and files come later
+// and win.
+func names(d *Delta, img *recipe.Image) error {
+	if img.Hostname != "" {
+		if err := d.write("etc/hostname", 0o644, img.Hostname+"\n"); err != nil {
+			return err
+		}
+		hosts := "127.0.0.1\tlocalhost\n127.0.1.1\t" + img.Hostname +
+			"\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+		if err := d.write("etc/hosts", 0o644, hosts); err != nil {
+			return err
+		}
+	}
+	if img.Timezone != "" {
+		if err := d.symlink("etc/localtime", "/usr/share/zoneinfo/"+img.Timezone); err != nil {
+			return err
+		}
+		if err := d.write("etc/timezone", 0o644, img.Timezone+"\n"); err != nil {
+			return err
+		}
+	}
+	if img.Locale != "" {
+		// /etc/default/locale is a link to ../locale.conf in trixie.
+		target := "etc/locale.conf"
+		if e := d.find("etc/default/locale"); e != nil && e.Type == tree.File {
+			target = "etc/default/locale"
+		}
+		if err := d.write(target, 0o644, "LANG="+img.Locale+"\n"); err != nil {
+			return err
+		}
+	}
+	return locale(d, img.Locale)
+}
+
+// locale asks locale-gen for what libc does not have built in.
+func locale(d *Delta, name string) error {
+	if name == "" || name == "C" || name == "POSIX" || strings.HasPrefix(name, "C.") || d.find("etc/locale.gen") == nil {
+		return nil
+	}
+	_, charset, ok := strings.Cut(name, ".")
+	if !ok {
+		charset = "ISO-8859-1"
+	}
+	return d.rewrite("etc/locale.gen", 0o644, name+" "+charset+"\n")
+}

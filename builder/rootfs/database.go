@@ -1,0 +1,322 @@
+package rootfs
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cloudy/builder/deb"
+)
+
+// Paths of dpkg's database inside a root (dpkg(1), FILES).
+const (
+	adminDir      = "var/lib/dpkg"
+	statusPath    = adminDir + "/status"
+	infoPath      = adminDir + "/info"
+	divertPath    = adminDir + "/diversions"
+	overridePath  = adminDir + "/statoverride"
+	fileTriggers  = adminDir + "/triggers/File"
+	extendedState = "var/lib/apt/extended_states"
+)
+
+// database is the part of dpkg's database that unpacking needs.
+type database struct {
+	root       string
+	native     string // architecture
+	diversions []diversion
+	overrides  map[string]statOverride
+	interests  interests
+	packages   []*installed
+}
+
+// diversion is one record of dpkg-divert(1).
+type diversion struct{ from, to, by string }
+
+type statOverride struct {
+	uid, gid int
+	mode     uint32
+}
+
+// installed is the record of one package in the database.
+type installed struct {
+	name, arch, version string
+	same                bool
+	para                *deb.Paragraph
+	control             map[string]deb.ControlFile
+	list                []string // paths in the order of data.tar
+	lost                map[string]bool
+	sums                []string // generated md5sums lines
+	conffiles           []string // lines of the Conffiles field
+	repl                deb.Relations
+	pending             []string // triggers that it has to process
+}
+
+func newInstalled(p *staged) *installed {
+	return &installed{
+		name: p.name, arch: p.arch, version: p.para.Get("Version"), same: p.same,
+		para: p.para, control: p.control, repl: parseReplaces(p.para), lost: map[string]bool{},
+	}
+}
+
+// replaces tells whether in may take over files of other (Debian Policy 7.6.1).
+func (in *installed) replaces(other *installed) bool {
+	for _, alts := range in.repl {
+		for _, r := range alts {
+			if r.Name == other.name && r.SatisfiedBy(other.version) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (in *installed) lose(path string) { in.lost[path] = true }
+
+// infoName is the base of the package's files in the info folder.
+func (in *installed) infoName() string {
+	if in.same {
+		return in.name + ":" + in.arch
+	}
+	return in.name
+}
+
+// setConffiles fills the Conffiles field, and md5sums where the package has none.
+func (in *installed) setConffiles(p *staged, conffiles map[string]*conffile, mode conffileMode) {
+	sums := map[string]string{}
+	for i := range p.entries {
+		if e := &p.entries[i]; e.md5 != "" {
+			sums[e.path] = e.md5
+			if conffiles[e.path] == nil {
+				in.sums = append(in.sums, e.md5+"  "+e.path)
+			}
+		}
+	}
+	// The order of the conffiles member is the order of the field.
+	for line := range strings.Lines(string(p.control["conffiles"].Data)) {
+		path, ok := strings.CutPrefix(strings.TrimSpace(line), "/")
+		if !ok || conffiles[path] == nil {
+			continue
+		}
+		state := "newconffile"
+		if mode == asFinal {
+			state = sums[path]
+		}
+		in.conffiles = append(in.conffiles, "/"+path+" "+state)
+	}
+}
+
+// writeInfo writes the package's files in the info folder.
+func (in *installed) writeInfo(root string) error {
+	base := filepath.Join(root, infoPath, in.infoName()+".")
+	var b bytes.Buffer
+	for _, p := range in.list {
+		if in.lost[p] {
+			continue
+		}
+		if p == "." {
+			b.WriteString("/.\n")
+			continue
+		}
+		b.WriteString("/" + p + "\n")
+	}
+	if err := os.WriteFile(base+"list", b.Bytes(), 0o644); err != nil {
+		return err
+	}
+	if _, ok := in.control["md5sums"]; !ok && len(in.sums) > 0 {
+		if err := os.WriteFile(base+"md5sums", []byte(strings.Join(in.sums, "\n")+"\n"), 0o644); err != nil {
+			return err
+		}
+	}
+	for name, f := range in.control {
+		if name == "control" {
+			continue
+		}
+		mode := os.FileMode(0o644)
+		if f.Mode&0o111 != 0 {
+			mode = 0o755
+		}
+		if err := os.WriteFile(base+name, f.Data, mode); err != nil {
+			return err
+		}
+		if err := os.Chmod(base+name, mode); err != nil { // whatever the umask
+			return err
+		}
+	}
+	return nil
+}
+
+// stanza is the package's paragraph in the status file while it is unpacked.
+func (in *installed) stanza() string {
+	var b strings.Builder
+	for _, f := range in.para.Fields {
+		fmt.Fprintf(&b, "%s: %s\n", f.Name, f.Value)
+		if strings.EqualFold(f.Name, "Package") {
+			b.WriteString("Status: install ok unpacked\n")
+		}
+	}
+	if len(in.conffiles) > 0 {
+		b.WriteString("Conffiles:\n " + strings.Join(in.conffiles, "\n ") + "\n")
+	}
+	return b.String()
+}
+
+// openDatabase reads the database of root, making an empty one where there is none.
+func openDatabase(root, native string) (*database, error) {
+	db := &database{root: root, native: native}
+	for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives", "var/lib/dpkg/parts"} {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			return nil, err
+		}
+	}
+	for path, content := range map[string]string{
+		statusPath: "", infoPath + "/format": "1\n", adminDir + "/arch": native + "\n", adminDir + "/arch-native": native + "\n",
+	} {
+		full := filepath.Join(root, path)
+		if _, err := os.Lstat(full); err == nil {
+			continue
+		}
+		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	if err := db.reload(); err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// reload reads again what maintainer scripts may have changed.
+func (db *database) reload() error {
+	var err error
+	if db.diversions, err = readDiversions(filepath.Join(db.root, divertPath)); err != nil {
+		return err
+	}
+	db.overrides, err = readOverrides(db.root)
+	return err
+}
+
+func readDiversions(path string) ([]diversion, error) {
+	data, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+	var out []diversion
+	for chunk := range slices.Chunk(lines, 3) {
+		if len(chunk) == 3 {
+			out = append(out, diversion{strings.TrimPrefix(chunk[0], "/"), strings.TrimPrefix(chunk[1], "/"), chunk[2]})
+		}
+	}
+	return out, nil
+}
+
+// divert returns where a path of the package really goes.
+func (db *database) divert(pkg, path string) string {
+	for _, d := range db.diversions {
+		if d.from == path && d.by != pkg {
+			return d.to
+		}
+	}
+	return path
+}
+
+// divertedBy returns the package that diverts path, or "".
+func (db *database) divertedBy(path string) string {
+	for _, d := range db.diversions {
+		if d.from == path {
+			return d.by
+		}
+	}
+	return ""
+}
+
+// readOverrides reads the statoverride table; names are resolved with the
+// root's own passwd and group files.
+func readOverrides(root string) (map[string]statOverride, error) {
+	data, err := os.ReadFile(filepath.Join(root, overridePath))
+	if os.IsNotExist(err) || len(data) == 0 && err == nil {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	users, groups := readIDs(filepath.Join(root, "etc/passwd")), readIDs(filepath.Join(root, "etc/group"))
+	out := map[string]statOverride{}
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if len(f) != 4 {
+			continue
+		}
+		uid, okU := lookupID(users, f[0])
+		gid, okG := lookupID(groups, f[1])
+		mode, err := strconv.ParseUint(f[2], 8, 32)
+		if !okU || !okG || err != nil {
+			return nil, fmt.Errorf("/%s: cannot resolve line %q", overridePath, strings.TrimSpace(line))
+		}
+		out[strings.TrimPrefix(f[3], "/")] = statOverride{uid, gid, uint32(mode)}
+	}
+	return out, nil
+}
+
+// readIDs returns name -> id of a passwd(5) or group(5) file; a missing file is empty.
+func readIDs(path string) map[string]int {
+	out := map[string]int{}
+	f, err := os.Open(path)
+	if err != nil {
+		return out
+	}
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		part := strings.Split(sc.Text(), ":")
+		if len(part) < 3 {
+			continue
+		}
+		if id, err := strconv.Atoi(part[2]); err == nil {
+			out[part[0]] = id
+		}
+	}
+	return out
+}
+
+// lookupID takes a name or, as dpkg-statoverride writes it, "#" and a number.
+func lookupID(ids map[string]int, name string) (int, bool) {
+	if num, ok := strings.CutPrefix(name, "#"); ok {
+		id, err := strconv.Atoi(num)
+		return id, err == nil
+	}
+	id, ok := ids[name]
+	return id, ok
+}
+
+// appendStatus adds the stanzas of freshly placed packages to the status file.
+func (db *database) appendStatus(ins []*installed) error {
+	path := filepath.Join(db.root, statusPath)
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	b.Write(markPending(old, db.takePending()))
+	for _, in := range ins {
+		b.WriteString(in.stanza())
+		b.WriteByte('\n')
+	}
+	return writeFile(path, b.Bytes(), 0o644)
+}
+
+// writeFile replaces a file by rename, so that a reader never sees half of it.
+func writeFile(path string, data []byte, mode os.FileMode) error {
+	tmp := path + ".cloudy-new"
+	if err := os.WriteFile(tmp, data, mode); err != nil {
+		return hostErr(err)
+	}
+	return os.Rename(tmp, path)
+}

@@ -1,0 +1,370 @@
+package rootfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/progress"
+)
+
+// Package is one package to install.
+type Package struct {
+	Name         string
+	Version      string
+	Architecture string
+	PreDepends   []string // Pre-Depends and all that those need in turn, by name: what must be configured before the preinst runs
+	Auto         bool     // came in as a dependency: apt's Auto-Installed mark
+
+	// File waits until the .deb is complete and returns its path.
+	File func(ctx context.Context) (string, error)
+}
+
+// Debconf is one preseeded answer (debconf-set-selections(1)).
+type Debconf struct {
+	Package, Question, Type, Value string
+}
+
+// Request is what Install makes of a root.
+type Request struct {
+	Root         string // folder of the root; empty for a first install
+	Stage        string // folder for work in progress, on the same filesystem as Root; removed afterwards
+	Architecture string // native architecture of the root
+
+	// Base is what must be configured before anything else: Essential
+	// packages and all they need, in configure order. Empty when Root has
+	// them already.
+	Base []Package
+	// Rest is everything else in configure order.
+	Rest []Package
+
+	Debconf []Debconf
+	Exclude func(path string) bool // path-exclude (dpkg(1)); nil keeps everything
+	Epoch   time.Time              // SOURCE_DATE_EPOCH of scripts
+	Timeout time.Duration          // of one dpkg run or script; 0 is no limit
+	Log     func(line string)      // every line that a script prints; nil for none
+}
+
+// Install unpacks and configures the packages of req into its root. After an
+// error the root is of no use.
+func Install(ctx context.Context, req Request) (err error) {
+	in, err := newInstaller(req)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
+	g, ctx := errgroup.WithContext(ctx)
+	in.startStaging(ctx, g)
+	g.Go(func() error { return in.install(ctx) })
+	return g.Wait()
+}
+
+// installer is the state of one Install.
+type installer struct {
+	Request
+	stage  *stager
+	placer *placer
+	db     *database
+	order  []*job // Base, then Rest
+	byName map[string]*job
+	runner *scriptRunner
+}
+
+// job is one package on its way.
+type job struct {
+	Package
+	index  int
+	staged *staged
+	size   int64
+	ready  chan struct{} // closed when staged is set
+	done   bool          // configured
+}
+
+func newInstaller(req Request) (*installer, error) {
+	stage, err := newStager(req.Stage)
+	if err != nil {
+		return nil, hostErr(err)
+	}
+	db, err := openDatabase(req.Root, req.Architecture)
+	if err != nil {
+		stage.close()
+		return nil, hostErr(err)
+	}
+	d, err := openDirs(req.Root)
+	if err != nil {
+		stage.close()
+		return nil, err
+	}
+	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}}
+	in.placer = &placer{root: req.Root, dirs: d, stage: stage, db: db, exclude: req.Exclude, owner: map[string]*installed{}}
+	for _, p := range slices.Concat(req.Base, req.Rest) {
+		j := &job{Package: p, index: len(in.order), ready: make(chan struct{})}
+		in.order = append(in.order, j)
+		in.byName[p.Name] = j
+	}
+	in.runner = &scriptRunner{root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
+	return in, nil
+}
+
+func (in *installer) close() error {
+	in.placer.dirs.close()
+	in.stage.close()
+	return in.runner.close()
+}
+
+// startStaging decodes all packages on all cores: Base first, since the
+// scripts wait for it, then the others by size, so that the last one to
+// finish is a small one.
+func (in *installer) startStaging(ctx context.Context, g *errgroup.Group) {
+	queue := make(chan *job, len(in.order))
+	step := progress.Begin(ctx, "unpack", int64(len(in.order)), progress.Packages)
+	workers, wctx := errgroup.WithContext(ctx)
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() error {
+			buf := make([]byte, copyBuffer)
+			for j := range queue {
+				path, err := j.File(wctx)
+				if err != nil {
+					return err
+				}
+				if j.staged, err = in.stage.stage(wctx, path, buf); err != nil {
+					return err
+				}
+				if j.staged.name != j.Name {
+					return fail.Mark(fail.Build, fmt.Errorf("%s holds package %s, not %s", filepath.Base(path), j.staged.name, j.Name))
+				}
+				close(j.ready)
+				step.Add(1)
+			}
+			return nil
+		})
+	}
+	base := in.order[:len(in.Base)]
+	rest := slices.Clone(in.order[len(in.Base):])
+	for _, j := range base {
+		queue <- j
+	}
+	for _, j := range rest {
+		queue <- j
+	}
+	close(queue)
+	g.Go(func() error { return step.End(workers.Wait()) })
+}
+
+// wait returns when j is decoded.
+func (in *installer) wait(ctx context.Context, j *job) error {
+	select {
+	case <-j.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (in *installer) install(ctx context.Context) error {
+	if len(in.Base) > 0 {
+		if err := in.installBase(ctx); err != nil {
+			return err
+		}
+	} else if err := in.adoptOwners(); err != nil {
+		return err
+	}
+	if err := in.preseed(ctx); err != nil {
+		return err
+	}
+	return in.installRest(ctx)
+}
+
+// installBase brings up the minimal system. Nothing can run until all of it
+// is there, so files come first and preinsts after them, as in every
+// bootstrap; conffiles are placed under their own names.
+func (in *installer) installBase(ctx context.Context) error {
+	base := in.order[:len(in.Base)]
+	var placed []*installed
+	for _, j := range baseFilesFirst(base) {
+		if err := in.wait(ctx, j); err != nil {
+			return err
+		}
+		if j.Name == "base-files" {
+			if err := in.placer.usrMergeLinks(j.staged, in.Architecture); err != nil {
+				return err
+			}
+		}
+		inst, err := in.placer.place(j.staged, asFinal)
+		if err != nil {
+			return err
+		}
+		placed = append(placed, inst)
+	}
+	if err := in.register(placed); err != nil {
+		return err
+	}
+	step := progress.Begin(ctx, "configure base", int64(len(base)), progress.Packages)
+	for _, j := range base {
+		if err := in.preinst(ctx, j); err != nil {
+			return step.End(err)
+		}
+	}
+	return step.End(in.configure(ctx, step, base))
+}
+
+// baseFilesFirst moves base-files to the front: it ships the links of the
+// merged /usr, which must be there before any other package's files.
+func baseFilesFirst(jobs []*job) []*job {
+	out := slices.Clone(jobs)
+	slices.SortStableFunc(out, func(a, b *job) int {
+		return btoi(b.Name == "base-files") - btoi(a.Name == "base-files")
+	})
+	return out
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// installRest brings in the other packages: each one's preinst before its
+// files, and before that whatever its Pre-Depends ask for, configured.
+func (in *installer) installRest(ctx context.Context) error {
+	rest := in.order[len(in.Base):]
+	if len(rest) == 0 {
+		return nil
+	}
+	step := progress.Begin(ctx, "configure", int64(len(rest)), progress.Packages)
+	for _, j := range rest {
+		if err := in.wait(ctx, j); err != nil {
+			return step.End(err)
+		}
+	}
+	for _, round := range preinstRounds(rest) {
+		if err := in.placeRound(ctx, round.place); err != nil {
+			return step.End(err)
+		}
+		if err := in.configure(ctx, step, round.configure); err != nil {
+			return step.End(err)
+		}
+	}
+	if err := in.writeAutoMarks(); err != nil {
+		return step.End(err)
+	}
+	return step.End(in.triggers(ctx, step))
+}
+
+func (in *installer) placeRound(ctx context.Context, jobs []*job) error {
+	var placed []*installed
+	for _, j := range jobs {
+		if _, ok := j.staged.control["preinst"]; ok {
+			// The script may look at the database, so what is placed must be on record.
+			if err := in.register(placed); err != nil {
+				return err
+			}
+			placed = nil
+			if err := in.preinst(ctx, j); err != nil {
+				return err
+			}
+			in.placer.dirs.forget()
+			if err := in.db.reload(); err != nil {
+				return err
+			}
+		}
+		inst, err := in.placer.place(j.staged, asNew)
+		if err != nil {
+			return err
+		}
+		in.db.interests.activate(inst, func(pkg string) bool {
+			other := in.byName[pkg]
+			return other == nil || other.done
+		})
+		placed = append(placed, inst)
+	}
+	return in.register(placed)
+}
+
+// register puts placed packages on record as unpacked.
+func (in *installer) register(placed []*installed) error {
+	if len(placed) == 0 {
+		return nil
+	}
+	for _, p := range placed {
+		if err := p.writeInfo(in.Root); err != nil {
+			return hostErr(err)
+		}
+		if err := in.db.record(p); err != nil {
+			return hostErr(err)
+		}
+		in.db.packages = append(in.db.packages, p)
+	}
+	var err error
+	pending := in.db.interests.pending
+	if in.db.interests, err = loadInterests(in.Root); err != nil {
+		return err
+	}
+	if pending != nil {
+		in.db.interests.pending = pending
+	}
+	return hostErr(in.db.appendStatus(placed))
+}
+
+// adoptOwners fills the table of who owns which path from a root that has
+// packages already.
+func (in *installer) adoptOwners() error {
+	pkgs, err := readInstalled(in.Root)
+	if err != nil {
+		return err
+	}
+	for _, p := range pkgs {
+		for _, path := range p.list {
+			in.placer.owner[path] = p
+		}
+	}
+	in.db.interests, err = loadInterests(in.Root)
+	return err
+}
+
+// writeAutoMarks tells apt which packages came in as dependencies.
+func (in *installer) writeAutoMarks() error {
+	path := filepath.Join(in.Root, extendedState)
+	var b strings.Builder
+	old, err := os.ReadFile(path)
+	if err == nil {
+		b.Write(old)
+	}
+	auto := []*job{}
+	for _, j := range in.order {
+		if j.Auto {
+			auto = append(auto, j)
+		}
+	}
+	slices.SortFunc(auto, func(a, b *job) int { return strings.Compare(a.Name, b.Name) })
+	for _, j := range auto {
+		arch := j.Architecture
+		if arch == "all" {
+			arch = in.Architecture
+		}
+		fmt.Fprintf(&b, "Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", j.Name, arch)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return writeFile(path, []byte(b.String()), 0o644)
+}
+
+// epochEnv is the environment variable for reproducible scripts.
+func epochEnv(t time.Time) string {
+	return "SOURCE_DATE_EPOCH=" + strconv.FormatInt(t.Unix(), 10)
+}

@@ -1,0 +1,304 @@
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/progress"
+	"cloudy/builder/sandbox"
+)
+
+// policyRC keeps invoke-rc.d from starting daemons in a build (its exit
+// status 101 means "action forbidden by policy", see
+// /usr/share/doc/init-system-helpers/README.policy-rc.d.gz).
+const policyRC = "#!/bin/sh\nexit 101\n"
+
+// scriptEnv is the whole environment of maintainer scripts. Nothing of the
+// caller leaks in: a TMPDIR from outside breaks postinsts of base-passwd,
+// ca-certificates and openssh-server.
+func scriptEnv(epoch time.Time) []string {
+	return []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root", "TERM=dumb", "LC_ALL=C.UTF-8", "LANGUAGE=C",
+		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
+		"SYSTEMD_OFFLINE=1",
+		epochEnv(epoch),
+	}
+}
+
+// scriptRunner runs maintainer scripts and dpkg inside the root.
+type scriptRunner struct {
+	root    string
+	epoch   time.Time
+	timeout time.Duration
+	log     func(string)
+
+	mu      sync.Mutex
+	session *sandbox.Session
+}
+
+// open returns the running session, starting one if there is none.
+func (r *scriptRunner) open(ctx context.Context) (*sandbox.Session, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session != nil {
+		return r.session, nil
+	}
+	s, err := sandbox.Open(ctx, sandbox.Root{Dir: r.root}, sandbox.Options{
+		Hostname: "localhost",
+		Binds: []sandbox.Bind{
+			{Target: "/usr/sbin/policy-rc.d", Data: []byte(policyRC), Mode: 0o755},
+			{Target: "/etc/resolv.conf", Data: []byte("# no network while building\n"), Mode: 0o644},
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.session = s
+	return s, nil
+}
+
+// restart ends the session, so that the next run sees files that came since.
+func (r *scriptRunner) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.session == nil {
+		return nil
+	}
+	s := r.session
+	r.session = nil
+	return s.Close()
+}
+
+// command is one program to run in the root.
+type command struct {
+	what  string // for messages: "preinst of squid"
+	args  []string
+	env   []string // besides scriptEnv
+	stdin io.Reader
+	step  *progress.Step
+	files []*os.File // inherited from descriptor 3 on
+}
+
+// keptLines is how much of a script's output an error shows.
+const keptLines = 40
+
+// run runs c and returns an error that holds the end of its output.
+func (r *scriptRunner) run(ctx context.Context, c command) error {
+	s, err := r.open(ctx)
+	if err != nil {
+		return err
+	}
+	out := &lineWriter{line: func(line string) {
+		if r.log != nil {
+			r.log(line)
+		}
+		if c.step != nil {
+			c.step.Log(line)
+		}
+	}}
+	err = s.Run(ctx, sandbox.Command{
+		Args: c.args, Env: append(scriptEnv(r.epoch), c.env...), Dir: "/",
+		Stdin: c.stdin, Stdout: out, Stderr: out, Timeout: r.timeout, ExtraFiles: c.files,
+	})
+	out.flush()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fail.Mark(fail.Build, &ScriptError{What: c.what, Output: out.tail(), Err: err})
+}
+
+// ScriptError is a program inside the root that failed.
+type ScriptError struct {
+	What   string   // which script of which package
+	Output []string // the last lines that it printed
+	Err    error
+}
+
+func (e *ScriptError) Error() string {
+	msg := fmt.Sprintf("%s: %v", e.What, e.Err)
+	if len(e.Output) > 0 {
+		msg += "\n  | " + strings.Join(e.Output, "\n  | ")
+	}
+	return msg
+}
+
+// Unwrap returns the sandbox's error.
+func (e *ScriptError) Unwrap() error { return e.Err }
+
+// preinst runs a package's preinst as dpkg does for a first install: from
+// tmp.ci, where debconf looks for the package's templates.
+func (in *installer) preinst(ctx context.Context, j *job) error {
+	script, ok := j.staged.control["preinst"]
+	if !ok {
+		return nil
+	}
+	dir := filepath.Join(in.Root, adminDir, "tmp.ci")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return hostErr(err)
+	}
+	defer os.RemoveAll(dir)
+	for name, f := range j.staged.control {
+		mode := os.FileMode(0o644)
+		if f.Mode&0o111 != 0 {
+			mode = 0o755
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, mode); err != nil {
+			return hostErr(err)
+		}
+	}
+	if len(script.Data) == 0 {
+		return nil
+	}
+	return in.runner.run(ctx, command{
+		what: "preinst of " + j.Name,
+		args: []string{"/" + adminDir + "/tmp.ci/preinst", "install"},
+		env: []string{
+			"DPKG_MAINTSCRIPT_PACKAGE=" + j.Name, "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1",
+			"DPKG_MAINTSCRIPT_ARCH=" + j.staged.arch, "DPKG_MAINTSCRIPT_NAME=preinst",
+			"DPKG_MAINTSCRIPT_DEBUG=0", "DPKG_ROOT=", "DPKG_ADMINDIR=/" + adminDir,
+		},
+	})
+}
+
+// configure lets the root's own dpkg configure the packages, in this order;
+// triggers wait until the end.
+func (in *installer) configure(ctx context.Context, step *progress.Step, jobs []*job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	args := []string{"dpkg", "--status-fd", "3", "--force-unsafe-io", "--no-triggers", "--configure"}
+	for _, j := range jobs {
+		args = append(args, j.Name+":"+j.archQualifier(in.Architecture))
+	}
+	current, err := in.dpkg(ctx, step, args)
+	if err != nil {
+		var se *ScriptError
+		if errors.As(err, &se) && current != "" {
+			se.What = "configure " + current
+		}
+		return err
+	}
+	for _, j := range jobs {
+		j.done = true
+	}
+	return nil
+}
+
+// archQualifier is the architecture by which dpkg knows an installed package.
+func (j *job) archQualifier(native string) string {
+	if j.Architecture == "all" {
+		return native
+	}
+	return j.Architecture
+}
+
+// triggers processes what is still pending.
+func (in *installer) triggers(ctx context.Context, step *progress.Step) error {
+	_, err := in.dpkg(ctx, step, []string{"dpkg", "--status-fd", "3", "--force-unsafe-io", "--configure", "--pending"})
+	return err
+}
+
+// dpkg runs one dpkg command and follows its status lines (dpkg(1),
+// --status-fd). It returns the package that dpkg worked on last.
+func (in *installer) dpkg(ctx context.Context, step *progress.Step, args []string) (string, error) {
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer pr.Close()
+	current := ""
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		w := &lineWriter{line: func(line string) {
+			f := strings.SplitN(line, ": ", 4)
+			switch {
+			case len(f) >= 3 && f[0] == "processing":
+				current = f[2]
+				step.Message(f[2])
+			case len(f) >= 3 && f[0] == "status" && f[2] == "installed":
+				step.Add(1)
+				in.installedNow(f[1])
+			}
+		}}
+		io.Copy(w, pr)
+	}()
+	err = in.runner.run(ctx, command{what: "dpkg", args: args, step: step, files: []*os.File{pw}})
+	pw.Close()
+	<-followed
+	return current, err
+}
+
+// installedNow is told the name of each package that dpkg has configured.
+func (in *installer) installedNow(string) {}
+
+// preseed gives debconf the answers of the recipe before any script asks.
+func (in *installer) preseed(ctx context.Context) error {
+	if len(in.Debconf) == 0 {
+		return nil
+	}
+	var b bytes.Buffer
+	for _, d := range in.Debconf {
+		fmt.Fprintf(&b, "%s %s %s %s\n", d.Package, d.Question, d.Type, d.Value)
+	}
+	return in.runner.run(ctx, command{what: "debconf-set-selections", args: []string{"debconf-set-selections"}, stdin: &b})
+}
+
+// lineWriter cuts a stream into lines and keeps the last ones.
+type lineWriter struct {
+	line func(string)
+	mu   sync.Mutex
+	part []byte
+	kept []string
+}
+
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.part = append(w.part, p...)
+	for {
+		i := bytes.IndexByte(w.part, '\n')
+		if i < 0 {
+			return len(p), nil
+		}
+		w.emit(string(w.part[:i]))
+		w.part = w.part[i+1:]
+	}
+}
+
+func (w *lineWriter) emit(line string) {
+	line = strings.TrimRight(line, "\r")
+	if len(w.kept) >= keptLines {
+		w.kept = w.kept[1:]
+	}
+	w.kept = append(w.kept, line)
+	w.line(line)
+}
+
+func (w *lineWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.part) > 0 {
+		w.emit(string(w.part))
+		w.part = nil
+	}
+}
+
+func (w *lineWriter) tail() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.kept
+}

@@ -1,0 +1,126 @@
+package rootfs
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"cloudy/builder/tree"
+)
+
+// scrubAction is what happens to a path that must not ship as it is.
+type scrubAction byte
+
+const (
+	remove   scrubAction = iota
+	truncate             // stays as an empty file
+	contents             // what is below the folder goes, the folder stays
+)
+
+// scrubRule names paths by path.Match patterns, element by element.
+type scrubRule struct {
+	pattern string
+	action  scrubAction
+	why     string
+}
+
+// scrubRules is the declared list of what never ships. The node makes its own
+// of what it needs at first boot.
+var scrubRules = []scrubRule{
+	{"var/lib/dbus/machine-id", remove, "identity"},
+	{"etc/ssh/ssh_host_*", remove, "identity: SSH host keys"},
+	{"etc/tinc/*/*_key.priv", remove, "identity: mesh keys"},
+	{"etc/bind/rndc.key", remove, "secret: made once per node"},
+	{"etc/ssl/private/ssl-cert-snakeoil.key", remove, "secret: snake-oil key"},
+	{"etc/ssl/certs/ssl-cert-snakeoil.pem", remove, "certificate of a removed key"},
+	{"var/lib/systemd/random-seed", remove, "secret: random seed"},
+	{"var/lib/systemd/credential.secret", remove, "secret"},
+	{"var/lib/urandom/random-seed", remove, "secret: random seed"},
+	{"etc/resolv.conf", remove, "the build machine's"},
+	{"etc/adjtime", remove, "clock of the build machine"},
+	{"root/.bash_history", remove, "build residue"},
+	{"root/.lesshst", remove, "build residue"},
+	{"etc/*-", remove, "backup files of passwd and group"},
+	{"var/lib/dpkg/*-old", remove, "backup files of dpkg"},
+	{"var/cache/debconf/*-old", remove, "backup files of debconf"},
+	{"var/cache/ldconfig/aux-cache", remove, "holds times and inode numbers"},
+	{"var/cache/apt/*.bin", remove, "cache"},
+	{"var/cache/apt/archives", contents, "cache"},
+	{"var/lib/apt/lists", contents, "cache"},
+	{"var/lib/dpkg/lock-frontend", truncate, "lock"},
+	{"var/log/alternatives.log", remove, "log of the build"},
+	{"var/log/dpkg.log", remove, "log of the build"},
+	{"var/log/bootstrap.log", remove, "log of the build"},
+	{"var/log/apt", contents, "log of the build"},
+	{"var/log/*.log", truncate, "log of the build"},
+	{"var/log/journal", contents, "log of the build"},
+	{"tmp", contents, "build residue"},
+	{"var/tmp", contents, "build residue"},
+	{"dev", contents, "made by the kernel"},
+	{"proc", contents, "made by the kernel"},
+	{"sys", contents, "made by the kernel"},
+	{"run", contents, "made at boot"},
+}
+
+// machineID is the content of /etc/machine-id in an image: the word makes
+// systemd treat the next boot as the first one (machine-id(5)); an empty file
+// would not.
+const machineID = "uninitialized\n"
+
+// Scrub returns t without what never ships and with no time after epoch.
+// Paths for which declared is true were asked for by the recipe and stay.
+func Scrub(t *tree.Tree, epoch time.Time, declared func(path string) bool) *tree.Tree {
+	out := &tree.Tree{Entries: make([]tree.Entry, 0, len(t.Entries))}
+	gone := map[string]bool{}
+	for _, e := range t.Entries {
+		if !declared(e.Path) {
+			action, hit := scrubbed(e.Path)
+			switch {
+			case hit && action == truncate && e.Type == tree.File:
+				e.Source, e.Data, e.Size = "", nil, 0
+			case hit && action != truncate:
+				gone[e.Path] = true
+				continue
+			}
+			if e.Path == "etc/machine-id" {
+				e = tree.Entry{Path: e.Path, Type: tree.File, Mode: 0o444, Data: []byte(machineID), Size: int64(len(machineID)), MTime: epoch}
+			}
+		}
+		if e.MTime.After(epoch) {
+			e.MTime = epoch
+		}
+		out.Entries = append(out.Entries, e)
+	}
+	// A hard link whose file went away must not dangle.
+	out.Entries = slices.DeleteFunc(out.Entries, func(e tree.Entry) bool { return e.Type == tree.Hardlink && gone[e.Link] })
+	return out
+}
+
+func scrubbed(p string) (scrubAction, bool) {
+	for _, r := range scrubRules {
+		if r.action == contents {
+			if strings.HasPrefix(p, r.pattern+"/") {
+				return r.action, true
+			}
+			continue
+		}
+		if ok, err := path.Match(r.pattern, p); err == nil && ok {
+			return r.action, true
+		}
+	}
+	return 0, false
+}
+
+// ScrubTable is the list of what never ships, for the documentation.
+func ScrubTable() string {
+	var b strings.Builder
+	b.WriteString("| path | what happens | why |\n| --- | --- | --- |\n")
+	what := map[scrubAction]string{remove: "removed", truncate: "emptied", contents: "folder emptied"}
+	for _, r := range scrubRules {
+		fmt.Fprintf(&b, "| `/%s` | %s | %s |\n", r.pattern, what[r.action], r.why)
+	}
+	b.WriteString("| `/etc/machine-id` | the word `uninitialized` | identity; first boot makes one |\n")
+	return b.String()
+}

@@ -1,0 +1,163 @@
+package rootfs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// interests is who waits for which trigger (deb-triggers(5)). dpkg keeps it
+// in /var/lib/dpkg/triggers: one file per explicit trigger, and File for
+// triggers that are path names.
+type interests struct {
+	file     map[string][]string // path without leading slash -> package[/noawait]
+	explicit map[string][]string
+	pending  map[string][]string // package -> triggers activated by unpacking
+}
+
+// triggerDirectives returns the directives of a triggers control file.
+func triggerDirectives(data []byte, yield func(directive, name string)) {
+	for line := range strings.Lines(string(data)) {
+		line, _, _ = strings.Cut(line, "#")
+		if f := strings.Fields(line); len(f) == 2 {
+			yield(f[0], f[1])
+		}
+	}
+}
+
+// loadInterests reads the interests that are on record in root.
+func loadInterests(root string) (interests, error) {
+	in := interests{file: map[string][]string{}, explicit: map[string][]string{}, pending: map[string][]string{}}
+	data, err := os.ReadFile(filepath.Join(root, fileTriggers))
+	if err != nil && !os.IsNotExist(err) {
+		return in, err
+	}
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Fields(line); len(f) == 2 {
+			p := strings.TrimPrefix(f[0], "/")
+			in.file[p] = append(in.file[p], f[1])
+		}
+	}
+	dir := filepath.Join(root, filepath.Dir(fileTriggers))
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return in, err
+	}
+	for _, n := range names {
+		if n.Name() == "File" || n.Name() == "Unincorp" || n.Name() == "Lock" {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, n.Name()))
+		if err != nil {
+			return in, err
+		}
+		in.explicit[n.Name()] = strings.Fields(string(data))
+	}
+	return in, nil
+}
+
+// activate records what unpacking p sets off in packages that are configured
+// already. Packages that are not are left out: configuring them does the work.
+func (in *interests) activate(p *installed, configured func(pkg string) bool) {
+	fire := func(trigger string, who []string) {
+		for _, w := range who {
+			pkg, _, _ := strings.Cut(w, "/")
+			if configured(pkg) && pkg != p.name && !slices.Contains(in.pending[pkg], trigger) {
+				in.pending[pkg] = append(in.pending[pkg], trigger)
+			}
+		}
+	}
+	triggerDirectives(p.control["triggers"].Data, func(directive, name string) {
+		if strings.HasPrefix(directive, "activate") {
+			if strings.HasPrefix(name, "/") {
+				fire(name, in.file[name[1:]])
+			} else {
+				fire(name, in.explicit[name])
+			}
+		}
+	})
+	if len(in.file) == 0 {
+		return
+	}
+	for _, path := range p.list {
+		for dir := path; dir != ""; {
+			if who := in.file[dir]; who != nil {
+				fire("/"+dir, who)
+			}
+			i := strings.LastIndexByte(dir, '/')
+			dir = dir[:max(i, 0)]
+		}
+	}
+}
+
+// record writes the interests of a freshly placed package where dpkg keeps
+// them: the newest record first, as dpkg does.
+func (db *database) record(p *installed) error {
+	var files []string
+	var err error
+	triggerDirectives(p.control["triggers"].Data, func(directive, name string) {
+		if !strings.HasPrefix(directive, "interest") || err != nil {
+			return
+		}
+		who := p.name
+		if p.same {
+			who += ":" + p.arch
+		}
+		if directive == "interest-noawait" {
+			who += "/noawait"
+		}
+		if strings.HasPrefix(name, "/") {
+			files = append(files, name+" "+who)
+			return
+		}
+		err = appendLine(filepath.Join(db.root, filepath.Dir(fileTriggers), name), who)
+	})
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	return appendLine(filepath.Join(db.root, fileTriggers), strings.Join(files, "\n"))
+}
+
+func appendLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintln(f, line); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+func (db *database) takePending() map[string][]string {
+	p := db.interests.pending
+	db.interests.pending = map[string][]string{}
+	return p
+}
+
+// markPending sets packages of a status file to triggers-pending.
+func markPending(status []byte, pending map[string][]string) []byte {
+	if len(pending) == 0 {
+		return status
+	}
+	var b bytes.Buffer
+	for stanza := range strings.SplitSeq(strings.TrimRight(string(status), "\n"), "\n\n") {
+		if stanza == "" {
+			continue
+		}
+		name := ""
+		if rest, ok := strings.CutPrefix(stanza, "Package: "); ok {
+			name, _, _ = strings.Cut(rest, "\n")
+		}
+		if trig := pending[name]; trig != nil {
+			stanza = strings.Replace(stanza, "\nStatus: install ok installed\n",
+				"\nStatus: install ok triggers-pending\nTriggers-Pending: "+strings.Join(trig, " ")+"\n", 1)
+		}
+		b.WriteString(stanza + "\n\n")
+	}
+	return b.Bytes()
+}
