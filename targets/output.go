@@ -1,0 +1,101 @@
+package targets
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"cloudy/builder/fail"
+)
+
+// Output is a file of an artefact that is being written under another name
+// beside its own.
+type Output struct {
+	*os.File
+	path string
+	sum  string
+}
+
+// Create begins an artefact at path. Discard must be called in the end; after
+// Commit it does nothing.
+func Create(path string) (*Output, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".cloudy-"+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, fail.Mark(fail.Host, fmt.Errorf("create artefact: %w", err))
+	}
+	return &Output{File: f, path: path}, nil
+}
+
+// Hash reads the whole file and returns its SHA-256 in hexadecimal.
+func (o *Output) Hash(ctx context.Context) (string, error) {
+	info, err := o.Stat()
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	r := &contextReader{ctx, io.NewSectionReader(o.File, 0, info.Size())}
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 1<<20)); err != nil {
+		return "", fmt.Errorf("hash %s: %w", filepath.Base(o.path), err)
+	}
+	o.sum = hex.EncodeToString(h.Sum(nil))
+	return o.sum, nil
+}
+
+// Commit hashes the file where Hash has not done so, gives it its name, and
+// fills in path, size and hash of the artefact.
+func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
+	if o.sum == "" {
+		if _, err := o.Hash(ctx); err != nil {
+			return a, err
+		}
+	}
+	info, err := o.Stat()
+	if err != nil {
+		return a, err
+	}
+	temp := o.Name()
+	// CreateTemp makes files that only their owner reads.
+	if err := errors.Join(o.Chmod(0o644), o.Close(), os.Rename(temp, o.path)); err != nil {
+		return a, fmt.Errorf("write %s: %w", o.path, err)
+	}
+	o.File = nil
+	a.Path, a.Size, a.SHA256 = o.path, info.Size(), o.sum
+	return a, nil
+}
+
+// Discard removes what was not committed.
+func (o *Output) Discard() {
+	if o.File != nil {
+		_ = o.Close()
+		_ = os.Remove(o.Name())
+		o.File = nil
+	}
+}
+
+// contextReader ends a long read when its context does.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// Remove takes back artefacts that were committed, when a later one of the
+// same build fails.
+func Remove(list []Artefact) error {
+	var errs []error
+	for _, a := range list {
+		errs = append(errs, os.Remove(a.Path))
+	}
+	return errors.Join(errs...)
+}

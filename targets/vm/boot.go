@@ -1,0 +1,252 @@
+package vm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"cloudy/builder/deb"
+	"cloudy/builder/disk/grub"
+	"cloudy/builder/fail"
+	"cloudy/builder/tree"
+)
+
+// kernel names the kernel and its initial RAM disk for GRUB, from the root of
+// the filesystem.
+type kernel struct {
+	version string // "6.12.0-cloud-amd64"
+	initrd  bool
+	links   bool // Debian's /vmlinuz and /initrd.img are there, and follow upgrades
+}
+
+// findKernel takes the kernel of Debian's symbolic links, else the newest.
+func findKernel(t *tree.Tree) (kernel, error) {
+	const prefix = "boot/vmlinuz-"
+	var k kernel
+	for i := range t.Entries {
+		v, ok := strings.CutPrefix(t.Entries[i].Path, prefix)
+		if ok && !strings.Contains(v, "/") && (k.version == "" || deb.CompareVersions(v, k.version) > 0) {
+			k.version = v
+		}
+	}
+	if k.version == "" {
+		return k, fail.WithHint(fail.User, fmt.Errorf("the root has no kernel (/%s*)", prefix), `add a kernel to the image: the package "linux-image-cloud-amd64" for virtual machines, "linux-image-amd64" for any`)
+	}
+	linked, err := lookup(t, "vmlinuz")
+	if err != nil {
+		return k, err
+	}
+	if linked != nil && linked.Type == tree.File {
+		if v, ok := strings.CutPrefix(linked.Path, prefix); ok {
+			k.version, k.links = v, true
+		}
+	}
+	initrd, err := lookup(t, "boot/initrd.img-"+k.version)
+	if err != nil {
+		return k, err
+	}
+	k.initrd = initrd != nil
+	return k, nil
+}
+
+// rootArg is how the kernel finds the root: a filesystem's UUID takes an
+// initial RAM disk to be understood.
+func (b *build) rootArg() string {
+	if b.kernel.initrd {
+		return "root=UUID=" + rootUUID(b)
+	}
+	return "root=PARTUUID=" + b.rootPt.GUID.String()
+}
+
+func rootUUID(b *build) string { return b.ID("vm root filesystem").String() }
+
+// cmdline is the kernel's command line behind root=.
+func (b *build) cmdline() string {
+	var args []string
+	for _, c := range b.o.Console {
+		args = append(args, "console="+c)
+	}
+	return strings.Join(append(args, b.KernelArgs...), " ")
+}
+
+// addBoot puts what makes the root boot into the tree: GRUB's configuration
+// and modules, the core image and the ESP, /etc/fstab. What the root has of
+// its own stays.
+func (b *build) addBoot() error {
+	t := b.tree
+	if e := t.Find("boot/grub/grub.cfg"); e == nil {
+		b.text(t, "boot/grub/grub.cfg", b.grubConfig())
+	}
+	if e, err := lookup(t, "usr/sbin/update-grub"); err != nil {
+		return err
+	} else if e != nil {
+		b.text(t, "etc/default/grub.d/50-cloudy.cfg", b.grubDefaults())
+	}
+	if b.has(BIOS) {
+		if err := b.addBIOS(); err != nil {
+			return err
+		}
+	}
+	if b.has(UEFI) {
+		if err := b.addESP(); err != nil {
+			return err
+		}
+		b.dir(t, "boot/efi")
+	}
+	if err := b.addFstab(); err != nil {
+		return err
+	}
+	t.Sort()
+	return nil
+}
+
+// grubConfig is /boot/grub/grub.cfg, for both firmwares. It follows Debian's
+// links, so that a new kernel is booted without another configuration.
+func (b *build) grubConfig() string {
+	var s strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
+	p("# Written by Cloudy. `update-grub` replaces it by Debian's own.")
+	p("# On UEFI the firmware's console is the serial one too, where there is one.")
+	p("if [ \"$grub_platform\" = pc ]; then")
+	p("  if serial --unit=0 --speed=115200; then")
+	p("    terminal_input console serial")
+	p("    terminal_output console serial")
+	p("  fi")
+	p("fi")
+	p("set default=0")
+	p("set timeout=1")
+	p("search --no-floppy --fs-uuid --set=root %s", rootUUID(b))
+	p("set linux=/boot/vmlinuz-%s", b.kernel.version)
+	p("set initrd=/boot/initrd.img-%s", b.kernel.version)
+	if b.kernel.links {
+		p("if [ -e /vmlinuz ]; then")
+		p("  set linux=/vmlinuz")
+		p("  set initrd=/initrd.img")
+		p("fi")
+	}
+	p("if [ ! -e $linux ]; then")
+	p("  for k in /boot/vmlinuz-*; do set linux=$k; done")
+	p("  for k in /boot/initrd.img-*; do set initrd=$k; done")
+	p("fi")
+	entry := func(title, more string) {
+		p("menuentry %q {", title)
+		p("  linux $linux %s ro %s", b.rootArg(), strings.TrimSpace(b.cmdline()+" "+more))
+		if b.kernel.initrd {
+			p("  initrd $initrd")
+		}
+		p("}")
+	}
+	entry("Debian GNU/Linux", "")
+	entry("Debian GNU/Linux (rescue)", "systemd.unit=rescue.target")
+	return s.String()
+}
+
+// grubDefaults keep the kernel's arguments and the serial console when
+// somebody runs update-grub in the image.
+func (b *build) grubDefaults() string {
+	return fmt.Sprintf("GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX=%q\nGRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n", b.cmdline())
+}
+
+// biosModules is what GRUB needs to reach its other modules on the root.
+func biosModules() []string { return []string{"biosdisk", "part_gpt", "ext2", "search_fs_uuid"} }
+
+const biosPackage = "grub-pc-bin"
+
+// addBIOS links the core image and copies the modules that grub-install copies.
+func (b *build) addBIOS() error {
+	if _, err := file(b.Root, grub.Dir+"/kernel.img", biosPackage); err != nil {
+		return err
+	}
+	var err error
+	b.core, err = grub.Build(func(name string) ([]byte, error) {
+		e, err := file(b.Root, grub.Dir+"/"+name, biosPackage)
+		if err != nil {
+			return nil, err
+		}
+		return read(e)
+	}, grub.Options{
+		Modules: biosModules(),
+		Config:  fmt.Sprintf("search.fs_uuid %s root hd0,gpt%d\nset prefix=($root)/boot/grub\n", rootUUID(b), rootNumber),
+		Prefix:  fmt.Sprintf("(,gpt%d)/boot/grub", rootNumber),
+	})
+	if err != nil {
+		return err
+	}
+	if int64(len(b.core.Core)) > biosSize {
+		return fmt.Errorf("%w for a BIOS boot partition of %d bytes", grub.ErrTooBig, biosSize)
+	}
+	for i := range b.Root.Entries {
+		e := &b.Root.Entries[i]
+		name, ok := strings.CutPrefix(e.Path, grub.Dir+"/")
+		if ok && e.Type == tree.File && (strings.HasSuffix(name, ".mod") || strings.HasSuffix(name, ".lst")) {
+			b.copy(b.tree, "boot/grub/i386-pc/"+name, e)
+		}
+	}
+	return nil
+}
+
+// addESP makes the EFI system partition: Debian's signed chain under the name
+// that firmware looks for on any disk, and under Debian's own as
+// grub-install leaves it there.
+func (b *build) addESP() error {
+	shim, err := file(b.Root, "usr/lib/shim/shim"+b.a.efi+".efi.signed", "shim-signed")
+	if err != nil {
+		return err
+	}
+	mok, err := file(b.Root, "usr/lib/shim/mm"+b.a.efi+".efi.signed", "shim-signed")
+	if err != nil {
+		return err
+	}
+	signed, err := file(b.Root, b.a.grubEFI+"/grub"+b.a.efi+".efi.signed", b.a.signed)
+	if err != nil {
+		return err
+	}
+	t := &tree.Tree{}
+	for _, dir := range []string{"EFI/BOOT/", "EFI/debian/"} {
+		name := dir + "shim" + b.a.efi + ".efi"
+		if dir == "EFI/BOOT/" {
+			name = dir + "BOOT" + strings.ToUpper(b.a.efi) + ".EFI"
+		}
+		b.copy(t, name, shim)
+		b.copy(t, dir+"grub"+b.a.efi+".efi", signed)
+		b.copy(t, dir+"mm"+b.a.efi+".efi", mok)
+	}
+	// GRUB's signed image has this path built in.
+	b.text(t, "EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)))
+	t.Sort()
+	b.esp = t
+	return nil
+}
+
+// addFstab writes /etc/fstab where there is none but the empty one of base-files' making.
+func (b *build) addFstab() error {
+	if e, err := lookup(b.tree, "etc/fstab"); err != nil {
+		return err
+	} else if e != nil && e.Type == tree.File {
+		old, err := read(e)
+		if err != nil {
+			return err
+		}
+		if !unconfigured(string(old)) {
+			return nil
+		}
+	}
+	options := "errors=remount-ro"
+	if b.o.Grow {
+		options += ",x-systemd.growfs"
+	}
+	s := fmt.Sprintf("UUID=%s / ext4 %s 0 1\n", rootUUID(b), options)
+	if b.has(UEFI) {
+		s += fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail 0 1\n", b.fat.UUID())
+	}
+	b.text(b.tree, "etc/fstab", s)
+	return nil
+}
+
+// unconfigured says whether an fstab has nothing but comments.
+func unconfigured(s string) bool {
+	return !slices.ContainsFunc(strings.Split(s, "\n"), func(line string) bool {
+		line = strings.TrimSpace(line)
+		return line != "" && line[0] != '#'
+	})
+}

@@ -1,0 +1,148 @@
+package vm
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"cloudy/builder/disk/ext4"
+	"cloudy/builder/disk/fat"
+	"cloudy/builder/disk/gpt"
+	"cloudy/builder/disk/grub"
+	"cloudy/builder/fail"
+	"cloudy/builder/tree"
+	"cloudy/targets"
+)
+
+const (
+	mib             = 1 << 20
+	defaultHeadroom = 256 * mib
+	minHeadroom     = 16 * mib // of a disk whose size was given
+	biosSize        = 1 * mib
+	espSize         = 64 * mib
+)
+
+// Partition numbers as Debian's cloud images have them: the root is 1 though
+// it lies last, where it can grow.
+const (
+	rootNumber = 1
+	biosNumber = 14
+	espNumber  = 15
+)
+
+func architectures() map[string]arch {
+	return map[string]arch{
+		"amd64": {
+			boot: []string{BIOS, UEFI}, efi: "x64", grubEFI: "usr/lib/grub/x86_64-efi-signed", signed: "grub-efi-amd64-signed",
+			root: gpt.RootAMD64, serial: "ttyS0,115200",
+		},
+		"arm64": {
+			boot: []string{UEFI}, efi: "aa64", grubEFI: "usr/lib/grub/arm64-efi-signed", signed: "grub-efi-arm64-signed",
+			root: gpt.RootARM64, serial: "ttyAMA0,115200",
+		},
+	}
+}
+
+// build is one image on its way.
+type build struct {
+	*targets.Request
+	o Options
+	a arch
+
+	tree *tree.Tree // the root with what makes it boot
+	esp  *tree.Tree // nil without UEFI
+	core *grub.Image
+
+	table                 gpt.Table
+	bios, espPart, rootPt gpt.Partition // zero where there is none
+	ext4                  ext4.Options
+	fat                   fat.Options
+	kernel                kernel
+}
+
+func (b *build) has(firmware string) bool { return slices.Contains(b.o.Boot, firmware) }
+
+// prepare does all that can fail for the user's reasons before a byte is written.
+func (b *build) prepare(ctx context.Context) error {
+	var err error
+	if b.kernel, err = findKernel(b.Root); err != nil {
+		return err
+	}
+	b.ids()
+	b.tree = &tree.Tree{Entries: slices.Clone(b.Root.Entries)}
+	if err := b.addBoot(); err != nil {
+		return err
+	}
+	return b.plan(ctx)
+}
+
+// ids derives the ids of filesystems and partitions.
+func (b *build) ids() {
+	b.ext4 = ext4.Options{UUID: b.ID("vm root filesystem"), HashSeed: b.ID("vm root hash seed"), Label: "root", Epoch: b.Epoch, ReservedPercent: 1}
+	serial := b.ID("vm esp")
+	b.fat = fat.Options{Size: espSize, Label: "ESP", Serial: binary.BigEndian.Uint32(serial[:]), Epoch: b.Epoch}
+	b.table.GUID = b.ID("vm disk")
+	b.rootPt = gpt.Partition{Number: rootNumber, Name: "root", Type: uuid.MustParse(b.a.root), GUID: b.ID("vm root partition")}
+	if b.o.Grow {
+		b.rootPt.Attributes = gpt.GrowFlag
+	}
+}
+
+// plan lays out the partitions: BIOS boot, ESP, root to the end.
+func (b *build) plan(ctx context.Context) error {
+	next := int64(gpt.Align)
+	if b.has(BIOS) {
+		b.bios = gpt.Partition{Number: biosNumber, Name: "bios", Type: uuid.MustParse(gpt.BIOSBoot), GUID: b.ID("vm bios partition"), Start: next, Size: biosSize}
+		next = b.bios.End()
+	}
+	if b.has(UEFI) {
+		b.espPart = gpt.Partition{Number: espNumber, Name: "esp", Type: uuid.MustParse(gpt.ESP), GUID: b.ID("vm esp partition"), Start: next, Size: espSize}
+		b.fat.Hidden = uint32(next / gpt.Sector)
+		next = b.espPart.End()
+	}
+	b.rootPt.Start = next
+	if b.o.DiskSize == 0 {
+		size, err := ext4.MinSize(ctx, b.tree, b.ext4, b.o.Headroom)
+		if err != nil {
+			return err
+		}
+		b.o.DiskSize = next + align(size) + gpt.Tail
+	} else if err := b.checkSize(ctx, next); err != nil {
+		return err
+	}
+	b.rootPt.Size = b.o.DiskSize - gpt.Tail - next
+	b.ext4.Size = b.rootPt.Size
+	b.table.DiskSize = b.o.DiskSize
+	for _, p := range []gpt.Partition{b.rootPt, b.bios, b.espPart} {
+		if p.Number != 0 {
+			b.table.Partitions = append(b.table.Partitions, p)
+		}
+	}
+	return b.table.Validate()
+}
+
+// checkSize says what a disk that is too small would need.
+func (b *build) checkSize(ctx context.Context, rootStart int64) error {
+	size, err := ext4.MinSize(ctx, b.tree, b.ext4, minHeadroom)
+	if err != nil {
+		return err
+	}
+	if need := rootStart + align(size) + gpt.Tail; b.o.DiskSize < need {
+		return fail.WithHint(fail.User, fmt.Errorf("a disk of %d MiB is too small for its content", b.o.DiskSize/mib),
+			fmt.Sprintf("set disk_size to at least %d MiB, or leave it out", need/mib))
+	}
+	return nil
+}
+
+func align(n int64) int64 { return (n + gpt.Align - 1) / gpt.Align * gpt.Align }
+
+// errNoFile says which file of a root is missing, and which package has it.
+func errNoFile(path, pkg string) error {
+	return fail.WithHint(fail.User, fmt.Errorf("the root has no /%s", path), fmt.Sprintf("add the package %q to the image", pkg))
+}
+
+var errLink = errors.New("too many levels of symbolic links")
