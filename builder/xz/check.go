@@ -51,7 +51,7 @@ func (c *check) write(p []byte) {
 	case checkCRC32:
 		c.crc32 = crc32.Update(c.crc32, crc32.IEEETable, p)
 	case checkCRC64:
-		c.crc64 = crc64.Update(c.crc64, c.table, p)
+		c.crc64 = updateCRC64(c.crc64, c.table, p)
 	case checkSHA256:
 		c.sha.Write(p)
 	}

@@ -18,7 +18,7 @@ const (
 	footerMagic = "YZ"
 )
 
-// Reader decodes one or more concatenated .xz streams. It is an io.Reader and
+// Reader decodes one or more concatenated .xz streams, or .lzma data. It is an io.Reader and
 // an io.WriterTo; WriteTo hands out the dictionary in pieces of up to 128 KiB
 // without a copy. All checks are verified.
 //
@@ -41,15 +41,19 @@ type Reader struct {
 	header   blockHeader
 	start    int64 // of the block, in the source
 	produced int64 // by the block
+	left     int64 // of a .lzma file, or unknown
 }
 
+// readerState says what comes next in the source.
 type readerState int
 
 const (
-	atStream  readerState = iota // a stream's header comes next
+	atStream  readerState = iota // a stream's header
 	atBlock                      // a block's header or the index
 	inBlock                      // chunks
 	atPadding                    // zeros, another stream, or the end
+	inLZMA                       // the data of a .lzma file
+	atEnd                        // of a .lzma file
 )
 
 // NewReader returns a reader of what is in src's .xz streams. It reads the
@@ -121,6 +125,10 @@ func (r *Reader) step() ([]byte, error) {
 		return nil, r.blockStart()
 	case atPadding:
 		return nil, r.padding()
+	case inLZMA:
+		return r.stepLZMA()
+	case atEnd:
+		return nil, io.EOF
 	}
 	out, err := r.block.step()
 	if err == io.EOF {
