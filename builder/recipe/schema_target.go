@@ -1,0 +1,112 @@
+package recipe
+
+// targetBlock is the block of one target; each kind of target is an entry of
+// targetKinds and nothing else needs to change for a new one.
+func targetBlock() *Block {
+	return &Block{
+		Name: "target", Label: "name of the target",
+		Doc:     "One kind of image to pack the root filesystem into.",
+		Example: "target \"vm\" {\n  formats   = [\"qcow2\", \"raw\"]\n  disk_size = \"8GiB\"\n}\n",
+		Kinds:   targetKinds(),
+	}
+}
+
+// every has the attributes that all targets have.
+func every(attrs ...Attr) []Attr {
+	return append(attrs, Attr{
+		Name: "architectures", Type: listOf(archType), Default: "the image's, as far as the target has them",
+		Doc: "Pack only these architectures of the image for this target.", Example: `["amd64"]`,
+	})
+}
+
+func compressAttr() Attr {
+	return Attr{
+		Name: "compress", Type: oneOf("zstd", "gzip", "xz", "none"), Default: `"zstd"`,
+		Doc: "Compression.", Example: `"zstd"`,
+	}
+}
+
+func diskAttrs() []Attr {
+	return []Attr{
+		{Name: "disk_size", Type: diskSizeType, Default: "what the content and the headroom need", Doc: "Size of the whole disk, in whole MiB.", Example: `"8GiB"`},
+		{Name: "headroom", Type: sizeType, Default: `"256MiB"`, Doc: "Free space in the root filesystem where `disk_size` is not given.", Example: `"1GiB"`},
+		{Name: "boot", Type: listOf(oneOf("bios", "uefi")), Default: "what the architecture has", Doc: "Firmware the disk boots on; UEFI includes Secure Boot. BIOS is for amd64 and i386 and left out elsewhere.", Example: `["bios", "uefi"]`},
+	}
+}
+
+func targetKinds() []*Block {
+	return []*Block{
+		{
+			Name: "vm", Doc: "A disk image for virtual machines: GPT, boots on BIOS and UEFI.",
+			Example: "target \"vm\" {\n  formats   = [\"qcow2\", \"raw\"]\n  disk_size = \"8GiB\"\n  boot      = [\"bios\", \"uefi\"]\n}\n",
+			Attrs: every(append([]Attr{
+				{Name: "formats", Type: listOf(oneOf("raw", "qcow2")), Default: `["qcow2"]`, Doc: "Disk formats to write.", Example: `["qcow2", "raw"]`},
+			}, diskAttrs()...)...),
+			Architectures: []string{"amd64", "arm64"},
+		},
+		{
+			Name: "metal", Doc: "For real machines: a disk image for USB stick or SSD, and a hybrid ISO (live and install).",
+			Example: "target \"metal\" {\n  formats = [\"raw.zst\", \"iso\"]\n}\n",
+			Attrs: every(append([]Attr{
+				{Name: "formats", Type: listOf(oneOf("raw", "raw.zst", "raw.xz", "raw.gz", "iso")), Default: `["raw.zst"]`, Doc: "What to write.", Example: `["raw.zst", "iso"]`},
+			}, diskAttrs()...)...),
+			Architectures: []string{"amd64", "arm64", "i386"},
+		},
+		{
+			Name: "lxc", Doc: "A system container for lxc, Incus, LXD and Proxmox.",
+			Example: "target \"lxc\" {\n  formats = [\"lxc\", \"incus\"]\n}\n",
+			Attrs: every(
+				Attr{Name: "formats", Type: listOf(oneOf("lxc", "incus", "incus-split", "proxmox")), Default: `["lxc", "incus"]`, Doc: "`lxc` is the pair for `lxc-create -t local`, `incus` one unified tarball, `incus-split` metadata and squashfs, `proxmox` a vztmpl.", Example: `["incus"]`},
+			),
+		},
+		{
+			Name: "openvz", Doc: "A template tarball for OpenVZ and Virtuozzo.",
+			Example: "target \"openvz\" {}\n", Attrs: every(compressAttr()),
+			Architectures: []string{"amd64", "i386"},
+		},
+		{
+			Name: "oci", Doc: "An OCI (Docker) image, with layers by how often they change.",
+			Example: "target \"oci\" {\n  repository = \"registry.example.org/cloudy/node\"\n  tags       = [\"latest\"]\n}\n",
+			Attrs: every(
+				Attr{Name: "repository", Type: stringType, Doc: "Where `cloudy push` takes it.", Example: `"registry.example.org/cloudy/node"`},
+				Attr{Name: "tags", Type: listOf(wordType), Default: `["latest"]`, Doc: "Tags.", Example: `["latest", "13"]`},
+				Attr{Name: "entrypoint", Type: listOf(stringType), Doc: "Entrypoint.", Example: `["/sbin/init"]`},
+				Attr{Name: "command", Type: listOf(stringType), Doc: "Default arguments.", Example: `["--help"]`},
+				Attr{Name: "env", Type: mapOf(stringType), Merge: Keys, Doc: "Environment variables.", Example: `{ LANG = "C.UTF-8" }`},
+				Attr{Name: "labels", Type: mapOf(stringType), Merge: Keys, Doc: "Labels.", Example: `{ "org.opencontainers.image.source" = "https://example.org" }`},
+				Attr{Name: "user", Type: userNameType, Default: `"root"`, Doc: "User that the container runs as.", Example: `"nobody"`},
+				Attr{Name: "workdir", Type: pathType, Default: `"/"`, Doc: "Working folder.", Example: `"/srv"`},
+				Attr{Name: "ports", Type: listOf(wordType), Doc: "Ports the container listens on.", Example: `["7000/tcp"]`},
+			),
+		},
+		{
+			Name: "tar", Doc: "The root filesystem as a tarball.",
+			Example: "target \"tar\" {\n  compress = \"zstd\"\n}\n", Attrs: every(compressAttr()),
+		},
+		{
+			Name: "sdcard", Doc: "An SD card for a single-board computer.",
+			Example: "target \"sdcard\" {\n  board = \"raspberry-pi\"\n}\n",
+			Attrs: every(
+				Attr{Name: "board", Type: wordType, Required: true, Doc: "The board.", Example: `"raspberry-pi"`},
+				Attr{Name: "disk_size", Type: diskSizeType, Default: "what the content needs", Doc: "Size of the whole card, in whole MiB.", Example: `"4GiB"`},
+				Attr{Name: "formats", Type: listOf(oneOf("raw", "raw.zst", "raw.xz", "raw.gz")), Default: `["raw.zst"]`, Doc: "What to write.", Example: `["raw.xz"]`},
+			),
+			Architectures: []string{"arm64", "armhf", "riscv64"},
+		},
+		{
+			Name: "openwrt", Doc: "Packages and a signed feed for OpenWRT, and a container to run on an OpenWRT host.",
+			Example: "target \"openwrt\" {}\n",
+			Attrs: every(
+				Attr{Name: "profile", Type: wordType, Doc: "Device profile for a firmware image by the official ImageBuilder.", Example: `"generic"`},
+			),
+		},
+		{
+			Name: "galileo", Doc: "An SD card for the Intel Galileo (Quark: i586 without CMOV, MMX and SSE).",
+			Example: "target \"galileo\" {}\n",
+			Attrs: every(
+				Attr{Name: "disk_size", Type: diskSizeType, Default: "what the content needs", Doc: "Size of the whole card, in whole MiB.", Example: `"4GiB"`},
+			),
+			Architectures: []string{"i386"},
+		},
+	}
+}

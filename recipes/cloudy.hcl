@@ -1,0 +1,119 @@
+# The images of Cloudy. `cloudy init` writes them to a folder to be changed.
+
+variable "hostname" {
+  type        = string
+  default     = "cloudy"
+  description = "Host name of a fresh node."
+}
+
+variable "ssh_authorized_keys" {
+  type        = list(string)
+  default     = []
+  description = "SSH public keys that may log in as root."
+}
+
+variable "root_password_hash" {
+  type        = string
+  default     = null
+  sensitive   = true
+  description = "Root's password as made by mkpasswd. Without one root logs in by SSH key alone."
+}
+
+locals {
+  kernel = {
+    amd64 = "linux-image-cloud-amd64"
+    arm64 = "linux-image-cloud-arm64"
+  }
+
+  # Boots on BIOS and UEFI, with Secure Boot on or off.
+  bootloader = {
+    amd64 = ["grub-pc-bin", "grub-efi-amd64-signed", "shim-signed"]
+    arm64 = ["grub-efi-arm64-signed", "shim-signed"]
+  }
+}
+
+image "minimal" {
+  description   = "systemd, a network and SSH; for containers, and to build on."
+  architectures = ["amd64", "arm64"]
+  overlay       = ["common"]
+  hostname      = var.hostname
+  locale        = "C.UTF-8"
+  timezone      = "Etc/UTC"
+
+  packages = [
+    "systemd",
+    "systemd-sysv",
+    "systemd-resolved",
+    "systemd-timesyncd",
+    "udev",
+    "dbus",
+    "iproute2",
+    "openssh-server",
+    "ca-certificates",
+  ]
+
+  file "/etc/resolv.conf" {
+    link = "../run/systemd/resolve/stub-resolv.conf"
+  }
+
+  user "root" {
+    password_hash       = var.root_password_hash
+    ssh_authorized_keys = var.ssh_authorized_keys
+  }
+
+  units {
+    enable = [
+      "cloudy-ready.service",
+      "ssh.service",
+      "systemd-networkd.service",
+      "systemd-resolved.service",
+      "systemd-timesyncd.service",
+    ]
+    # A node without a network is no reason to wait.
+    disable = ["systemd-networkd-wait-online.service"]
+    # A node is renewed by a new image, and must not look for news at boot.
+    mask = ["apt-daily.timer", "apt-daily-upgrade.timer"]
+  }
+
+  target "lxc" {}
+  target "oci" {}
+}
+
+image "node" {
+  description = "A node of the community cloud, as a machine of its own."
+  from        = image.minimal
+
+  packages = concat(
+    [local.kernel[arch], "initramfs-tools", "zstd", "e2fsprogs", "systemd-repart"],
+    local.bootloader[arch],
+    [
+      "tinc",
+      "avahi-daemon",
+      "avahi-utils",
+      "libnss-mdns",
+      "sudo",
+      "curl",
+      "ethtool",
+      "iputils-ping",
+      "less",
+      "nano",
+    ],
+  )
+
+  units {
+    enable = ["avahi-daemon.service", "cloudy-grow.service"]
+    # Services are turned on by the node, not by being installed.
+    disable = [
+      "etcd.service",
+      "named.service",
+      "serf.service",
+      "snmpd.service",
+      "squid.service",
+    ]
+  }
+
+  target "vm" {
+    formats = ["raw", "qcow2"]
+    boot    = ["bios", "uefi"]
+  }
+}
