@@ -46,6 +46,7 @@ type Config struct {
 	Stall    time.Duration // how long a server may send nothing; 0: 30 s
 	Limit    time.Duration // for one item in all, pauses included; 0: 2 h
 	Offline  bool          // use only what the store has
+	Step     string        // name of Fetch's step in the progress; "": "download"
 	// Transport is for tests; nil uses one with time limits, keep-alive and
 	// the proxy of the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY).
 	Transport http.RoundTripper
@@ -74,6 +75,9 @@ func New(st *store.Store, cfg Config) *Client {
 	}
 	if cfg.Limit <= 0 {
 		cfg.Limit = 2 * time.Hour
+	}
+	if cfg.Step == "" {
+		cfg.Step = "download"
 	}
 	if cfg.Transport == nil {
 		cfg.Transport = &http.Transport{
@@ -128,7 +132,7 @@ func (c *Client) Fetch(ctx context.Context, items []Item, ready func(Item, strin
 		}
 		wanted[it.SHA256] = append(wanted[it.SHA256], it)
 	}
-	step := progress.Begin(ctx, "download", total, progress.Bytes)
+	step := progress.Begin(ctx, c.cfg.Step, total, progress.Bytes)
 	if len(order) == 0 {
 		step.Cached(fmt.Sprintf("all %d files are in the store", len(items)))
 		return nil
