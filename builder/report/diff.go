@@ -108,9 +108,9 @@ type DiffOptions struct {
 	Ignore []string // path.Match patterns; one that matches a folder covers all below it
 }
 
-// DiffTrees compares two roots, each file's content included. Patterns that
+// DiffRoots compares two roots, each file's content included. Patterns that
 // are no patterns are an error.
-func DiffTrees(ctx context.Context, from, to *tree.Tree, opts DiffOptions) (*Diff, error) {
+func DiffRoots(ctx context.Context, from, to *Root, opts DiffOptions) (*Diff, error) {
 	for _, p := range opts.Ignore {
 		if _, err := path.Match(p, ""); err != nil {
 			return nil, fmt.Errorf("pattern %q: %w", p, err)
@@ -165,7 +165,7 @@ func DiffTrees(ctx context.Context, from, to *tree.Tree, opts DiffOptions) (*Dif
 	return d, nil
 }
 
-func packagesIfAny(t *tree.Tree) ([]Package, error) {
+func packagesIfAny(t *Root) ([]Package, error) {
 	list, err := Packages(t)
 	if errors.Is(err, ErrNoPackages) {
 		return nil, nil
@@ -185,7 +185,7 @@ func ignored(p string, patterns []string) bool {
 	return false
 }
 
-func compareEntries(from, to *tree.Tree, a, b *tree.Entry, opts DiffOptions) ([]string, error) {
+func compareEntries(from, to *Root, a, b *tree.Entry, opts DiffOptions) ([]string, error) {
 	var what []string
 	note := func(differs bool, name string) {
 		if differs {
@@ -194,7 +194,7 @@ func compareEntries(from, to *tree.Tree, a, b *tree.Entry, opts DiffOptions) ([]
 	}
 	// Names of one file differ as links, and in what the file is.
 	note((a.Type == tree.Hardlink || b.Type == tree.Hardlink) && a.Link != b.Link, "link")
-	a, b = fileOf(from, a), fileOf(to, b)
+	a, b = from.file(a), to.file(b)
 	if a.Type != b.Type {
 		return append(what, "type"), nil
 	}
@@ -210,7 +210,7 @@ func compareEntries(from, to *tree.Tree, a, b *tree.Entry, opts DiffOptions) ([]
 	}), "attributes")
 	note(opts.Times && !a.MTime.Equal(b.MTime), "time")
 	if a.Type == tree.File && a.Size == b.Size {
-		same, err := sameContent(a, b)
+		same, err := sameContent(from, to, a, b)
 		if err != nil {
 			return nil, err
 		}
@@ -219,26 +219,16 @@ func compareEntries(from, to *tree.Tree, a, b *tree.Entry, opts DiffOptions) ([]
 	return what, nil
 }
 
-// fileOf is the file that a hard link names, else e itself.
-func fileOf(t *tree.Tree, e *tree.Entry) *tree.Entry {
-	if e.Type == tree.Hardlink {
-		if f := t.Find(e.Link); f != nil {
-			return f
-		}
-	}
-	return e
-}
-
-func sameContent(a, b *tree.Entry) (bool, error) {
+func sameContent(from, to *Root, a, b *tree.Entry) (bool, error) {
 	if a.Size == 0 || a.Source != "" && a.Source == b.Source {
 		return true, nil
 	}
-	ra, err := a.Open()
+	ra, err := from.open(a)
 	if err != nil {
 		return false, err
 	}
 	defer ra.Close()
-	rb, err := b.Open()
+	rb, err := to.open(b)
 	if err != nil {
 		return false, err
 	}
@@ -261,8 +251,8 @@ func sameContent(a, b *tree.Entry) (bool, error) {
 	}
 }
 
-func fileInfo(t *tree.Tree, e *tree.Entry) FileInfo {
-	f := fileOf(t, e)
+func fileInfo(t *Root, e *tree.Entry) FileInfo {
+	f := t.file(e)
 	info := FileInfo{Mode: fmt.Sprintf("%04o", f.Mode), Owner: fmt.Sprintf("%d:%d", f.UID, f.GID), Size: f.Size, Link: e.Link}
 	switch f.Type {
 	case tree.Dir:

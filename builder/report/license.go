@@ -17,7 +17,7 @@ const copyrightLimit = 1 << 20
 // licenseOf returns the SPDX expression of all licences in a package's
 // machine-readable copyright file (DEP 5), or "" when there is none or one of
 // its licences has no certain name in SPDX: a wrong licence is worse than none.
-func licenseOf(t *tree.Tree, name string) string {
+func licenseOf(t *Root, name string) string {
 	e := t.Find("usr/share/doc/" + name + "/copyright")
 	if e == nil {
 		// The folder may be a link to that of another package (Policy 12.3).
@@ -40,7 +40,7 @@ func licenseOf(t *tree.Tree, name string) string {
 	if e == nil || e.Type != tree.File || e.Size > copyrightLimit {
 		return ""
 	}
-	content, err := readEntry(e)
+	content, err := t.read(e)
 	if err != nil {
 		return ""
 	}

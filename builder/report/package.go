@@ -63,13 +63,13 @@ const (
 	statusFolder = "var/lib/dpkg/status.d/"
 )
 
-// ErrNoPackages means that a tree has no database of packages.
+// ErrNoPackages means that a root has no database of packages.
 var ErrNoPackages = errors.New("no dpkg database")
 
-// Packages reads the installed packages out of a tree, sorted by name and
+// Packages reads the installed packages out of a root, sorted by name and
 // architecture, with their licences where the copyright files tell them. A
 // tree without dpkg's database gives ErrNoPackages.
-func Packages(t *tree.Tree) ([]Package, error) {
+func Packages(t *Root) ([]Package, error) {
 	var list []Package
 	var found bool
 	for i := range t.Entries {
@@ -79,7 +79,7 @@ func Packages(t *tree.Tree) ([]Package, error) {
 			continue
 		}
 		found = true
-		content, err := readEntry(e)
+		content, err := t.read(e)
 		if err != nil {
 			return nil, err
 		}
@@ -146,20 +146,6 @@ func packageOf(p *deb.Paragraph) Package {
 	return pkg
 }
 
-// readEntry returns the whole content of a file.
-func readEntry(e *tree.Entry) ([]byte, error) {
-	r, err := e.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", e.Path, err)
-	}
-	return b, nil
-}
-
 // Release is what a root says of itself (os-release(5)).
 type Release struct {
 	ID       string `json:"id,omitempty"`
@@ -168,15 +154,15 @@ type Release struct {
 	Pretty   string `json:"name,omitempty"`
 }
 
-// ReleaseOf reads a tree's os-release; without one all fields are empty.
-func ReleaseOf(t *tree.Tree) Release {
+// ReleaseOf reads a root's os-release; without one all fields are empty.
+func ReleaseOf(t *Root) Release {
 	var r Release
 	for _, path := range []string{"usr/lib/os-release", "etc/os-release"} {
 		e := t.Find(path)
 		if e == nil || e.Type != tree.File {
 			continue
 		}
-		content, err := readEntry(e)
+		content, err := t.read(e)
 		if err != nil {
 			return r
 		}

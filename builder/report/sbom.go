@@ -128,7 +128,7 @@ func WriteSPDX(w io.Writer, s *Subject) error {
 		CreationInfo:      spdxCreation{Created: s.time(), Creators: []string{"Tool: cloudy-" + orUnknown(s.Tool)}},
 		Packages: []spdxPackage{{
 			SPDXID: image, Name: s.Name, Version: s.Version, DownloadLocation: noAssertion,
-			Concluded: noAssertion, Declared: noAssertion, Copyright: noAssertion, Purpose: "OPERATING-SYSTEM",
+			Concluded: noAssertion, Declared: noAssertion, Copyright: noAssertion, Purpose: "OPERATING_SYSTEM",
 		}},
 		Relationships: []spdxRelationship{{"SPDXRef-DOCUMENT", "DESCRIBES", image}},
 	}

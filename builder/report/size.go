@@ -35,7 +35,7 @@ type Sizes struct {
 
 // Measure adds up a root's files by the package that owns them, by dpkg's
 // lists, and by folder. A root without packages has all its files unowned.
-func Measure(ctx context.Context, t *tree.Tree) (*Sizes, error) {
+func Measure(ctx context.Context, t *Root) (*Sizes, error) {
 	packages, err := Packages(t)
 	if err != nil && !errors.Is(err, ErrNoPackages) {
 		return nil, err
@@ -49,8 +49,10 @@ func Measure(ctx context.Context, t *tree.Tree) (*Sizes, error) {
 	for _, p := range packages {
 		byName[p.key()] = &Sized{Name: p.Name, Version: p.Version, Section: p.Section}
 		// The list of a package of one architecture is named by its name alone.
-		if byName[p.Name] == nil {
+		if twin := byName[p.Name]; twin == nil {
 			byName[p.Name] = byName[p.key()]
+		} else {
+			byName[p.key()].Name = p.key()
 		}
 	}
 	for i := range t.Entries {
@@ -130,7 +132,7 @@ const infoFolder = "var/lib/dpkg/info/"
 
 // readOwners returns the package ("name" or "name:arch") that owns each path,
 // out of dpkg's lists and diversions.
-func readOwners(ctx context.Context, t *tree.Tree) (map[string]string, error) {
+func readOwners(ctx context.Context, t *Root) (map[string]string, error) {
 	diversions, err := readDiversions(t)
 	if err != nil {
 		return nil, err
@@ -146,7 +148,7 @@ func readOwners(ctx context.Context, t *tree.Tree) (map[string]string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		content, err := readEntry(e)
+		content, err := t.read(e)
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +171,7 @@ func readOwners(ctx context.Context, t *tree.Tree) (map[string]string, error) {
 // which dpkg's lists know nothing of.
 type links map[string]string
 
-func topLinks(t *tree.Tree) links {
+func topLinks(t *Root) links {
 	l := links{}
 	for i := range t.Entries {
 		if e := &t.Entries[i]; e.Type == tree.Symlink && !strings.Contains(e.Path, "/") {
@@ -191,13 +193,13 @@ type diversion struct{ to, by string }
 
 // readDiversions reads dpkg's diversions: three lines each, from, to and the
 // package whose own file stays where it is (dpkg-divert(1)).
-func readDiversions(t *tree.Tree) (map[string]diversion, error) {
+func readDiversions(t *Root) (map[string]diversion, error) {
 	m := map[string]diversion{}
 	e := t.Find("var/lib/dpkg/diversions")
 	if e == nil || e.Type != tree.File {
 		return m, nil
 	}
-	content, err := readEntry(e)
+	content, err := t.read(e)
 	if err != nil {
 		return nil, err
 	}
