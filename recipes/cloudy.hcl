@@ -101,7 +101,7 @@ image "node" {
   )
 
   units {
-    enable = ["avahi-daemon.service", "cloudy-grow.service"]
+    enable = ["avahi-daemon.service"]
     # Services are turned on by the node, not by being installed.
     disable = [
       "etcd.service",

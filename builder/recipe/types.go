@@ -195,12 +195,6 @@ func parseMode(s string) (uint32, error) {
 	return uint32(n), nil
 }
 
-// Grow says how far the root filesystem grows at first boot.
-type Grow struct {
-	Enabled bool
-	Limit   int64 // bytes; 0 for the whole disk
-}
-
 // The table below holds the types that need no parameters.
 var (
 	typeExpr   = &Type{Name: "type", expr: true}
