@@ -26,8 +26,3 @@ func (a *App) completionCommand() *cobra.Command {
 		},
 	}
 }
-
-// completeVariables completes the argument of --var.
-func (a *App) completeVariables(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return nil, cobra.ShellCompDirectiveNoFileComp
-}

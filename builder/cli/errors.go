@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"syscall"
 
-	"github.com/hashicorp/hcl/v2"
-	"golang.org/x/term"
-
 	"cloudy/builder/fail"
+	"cloudy/builder/recipe"
 )
 
 // exitStatus ends a run with a status and no message: the verb has said
@@ -19,13 +16,6 @@ import (
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
-
-// sourced is an error that brings the sources which its diagnostics point to.
-type sourced interface {
-	error
-	Diagnostics() hcl.Diagnostics
-	Sources() map[string]*hcl.File
-}
 
 // renderError tells the user what went wrong and returns the exit status.
 func (a *App) renderError(err error) int {
@@ -35,17 +25,17 @@ func (a *App) renderError(err error) int {
 	}
 	kind, hint := kindOf(err), fail.HintOf(err)
 	var (
-		src   sourced
-		diags hcl.Diagnostics
-		diag  *hcl.Diagnostic
+		shown    *diagnosed
+		mistakes *recipe.Mistakes
+		diags    recipe.Diagnostics
 	)
 	switch {
-	case errors.As(err, &src):
-		a.writeDiagnostics(src.Diagnostics(), src.Sources())
+	case errors.As(err, &shown):
+		shown.module.Render(a.Err, shown.diags, a.color())
+	case errors.As(err, &mistakes):
+		fmt.Fprintln(a.Err, mistakes.Error())
 	case errors.As(err, &diags):
-		a.writeDiagnostics(diags, nil)
-	case errors.As(err, &diag):
-		a.writeDiagnostics(hcl.Diagnostics{diag}, nil)
+		new(recipe.Module).Render(a.Err, diags, a.color())
 	case kind == fail.Interrupted:
 		fmt.Fprintln(a.Err, a.paint(yellow, "interrupted"))
 	default:
@@ -80,10 +70,9 @@ func kindOf(err error) fail.Kind {
 	if kind != fail.Internal {
 		return kind
 	}
-	var diags hcl.Diagnostics
-	var diag *hcl.Diagnostic
+	var diags recipe.Diagnostics
 	switch {
-	case errors.As(err, &diags), errors.As(err, &diag):
+	case errors.As(err, &diags):
 		return fail.User
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		return fail.Host
@@ -91,30 +80,25 @@ func kindOf(err error) fail.Kind {
 	return kind
 }
 
-// writeDiagnostics renders diagnostics with their source lines, worst first
-// as the recipe found them. Files that are not among sources are read from
-// disk, because a diagnostic names the file as the user did.
-func (a *App) writeDiagnostics(diags hcl.Diagnostics, sources map[string]*hcl.File) {
-	files := make(map[string]*hcl.File, len(sources))
-	for name, f := range sources {
-		files[name] = f
+// diagnosed is an error made of diagnostics that can still be shown with the
+// terminal's colours.
+type diagnosed struct {
+	module *recipe.Module
+	diags  recipe.Diagnostics
+}
+
+func (d *diagnosed) Error() string { return d.module.Err(d.diags).Error() }
+
+// Diagnose shows the warnings among diags, and returns their errors as one
+// error, nil when there are none.
+func (a *App) Diagnose(m *recipe.Module, diags recipe.Diagnostics) error {
+	if diags.HasErrors() {
+		return fail.Mark(fail.User, &diagnosed{m, diags})
 	}
-	for _, d := range diags {
-		if d.Subject == nil || files[d.Subject.Filename] != nil {
-			continue
-		}
-		if b, err := os.ReadFile(d.Subject.Filename); err == nil {
-			files[d.Subject.Filename] = &hcl.File{Bytes: b}
-		}
+	if len(diags) > 0 {
+		m.Render(a.Err, diags, a.color())
 	}
-	width := uint(100)
-	if f := terminal(a.Err); f != nil {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 20 {
-			width = uint(w)
-		}
-	}
-	// A broken pipe on stderr leaves nobody to tell.
-	_ = hcl.NewDiagnosticTextWriter(a.Err, files, width, a.color()).WriteDiagnostics(diags)
+	return nil
 }
 
 // Warn writes a warning that belongs to no step.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -13,16 +12,17 @@ import (
 	"golang.org/x/term"
 
 	"cloudy/builder/fail"
+	"cloudy/builder/recipe"
+	"cloudy/builder/store"
 )
 
 // Flags are the values of the flags that every verb takes.
 type Flags struct {
-	Recipe   string   // folder of the recipe; "" means ./ when it has *.hcl files, else the embedded recipe
-	Vars     []string // NAME=VALUE, in the order given
-	VarFiles []string
-	Cache    string   // folder of the store
-	Mirrors  []string // in the order to try
-	Progress string   // auto, plain, json or quiet
+	Recipe   string            // folder of the recipe; "" means ./ when it has *.hcl files, else the embedded recipe
+	Vars     []recipe.VarInput // in the order given
+	Cache    string            // folder of the store
+	Mirrors  []string          // in the order to try
+	Progress string            // auto, plain, json or quiet
 	Offline  bool
 	Arch     string // Debian's name of an architecture
 	Verbose  bool
@@ -40,8 +40,8 @@ func Architectures() []string { return []string{"amd64", "arm64", "armhf", "i386
 func (a *App) addFlags(root *cobra.Command) {
 	f, p := &a.Flags, root.PersistentFlags()
 	p.StringVar(&f.Recipe, "recipe", "", "`folder` of the recipe (default: this folder if it has *.hcl files, else the built-in recipe)")
-	p.StringArrayVar(&f.Vars, "var", nil, "set a variable of the recipe, as `name=value`; may be given several times")
-	p.StringArrayVar(&f.VarFiles, "var-file", nil, "set variables from a `file` of name = value lines; may be given several times")
+	p.Var(varFlag{&f.Vars, false}, "var", "set a variable of the recipe, as `name=value`; may be given several times")
+	p.Var(varFlag{&f.Vars, true}, "var-file", "set variables from a `file` of name = value lines; may be given several times")
 	p.StringVar(&f.Cache, "cache", "", "`folder` of the store of downloads and layers (default: $CLOUDY_CACHE or the user's cache folder)")
 	p.StringArrayVar(&f.Mirrors, "mirror", nil, "`url` of a Debian mirror to use first (default: $CLOUDY_MIRROR or the host's apt sources)")
 	p.StringVar(&f.Progress, "progress", "auto", "`how` to show progress: auto, plain, json or quiet")
@@ -83,26 +83,44 @@ func (a *App) setUp() error {
 	if !slices.Contains(Architectures(), f.Arch) {
 		return fail.Mark(fail.User, fmt.Errorf("--arch=%s: want one of %s", f.Arch, strings.Join(Architectures(), ", ")))
 	}
-	for _, v := range f.Vars {
-		if name, _, ok := strings.Cut(v, "="); !ok || name == "" {
-			return fail.Mark(fail.User, fmt.Errorf("--var %s: want name=value", v))
-		}
-	}
 	if f.Cache == "" {
-		f.Cache = os.Getenv("CLOUDY_CACHE")
-	}
-	if f.Cache == "" {
-		dir, err := os.UserCacheDir()
+		dir, err := store.DefaultDir()
 		if err != nil {
 			return fail.WithHint(fail.Host, fmt.Errorf("find the cache folder: %w", err), "name one with --cache or CLOUDY_CACHE")
 		}
-		f.Cache = filepath.Join(dir, "cloudy")
+		f.Cache = dir
 	}
 	if env := os.Getenv("CLOUDY_MIRROR"); len(f.Mirrors) == 0 && env != "" {
 		f.Mirrors = strings.Fields(env)
 	}
 	return a.setLogger()
 }
+
+// varFlag is --var or --var-file: both append to one list, because the later
+// one of the command line wins.
+type varFlag struct {
+	to   *[]recipe.VarInput
+	file bool
+}
+
+// Set adds one value.
+func (v varFlag) Set(s string) error {
+	if v.file {
+		*v.to = append(*v.to, recipe.VarInput{File: s})
+		return nil
+	}
+	if name, _, ok := strings.Cut(s, "="); !ok || name == "" {
+		return fmt.Errorf("want name=value")
+	}
+	*v.to = append(*v.to, recipe.VarInput{Assign: s})
+	return nil
+}
+
+// String is the default, which is empty.
+func (varFlag) String() string { return "" }
+
+// Type names the value in help texts without one of its own.
+func (v varFlag) Type() string { return "value" }
 
 func (a *App) setLogger() error {
 	level := slog.LevelWarn

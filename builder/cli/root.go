@@ -21,6 +21,10 @@ const (
 // method of App in a file of its own that returns its command.
 func verbs(a *App) []*cobra.Command {
 	return []*cobra.Command{
+		a.initCommand(),
+		a.validateCommand(),
+		a.fmtCommand(),
+		a.showCommand(),
 		a.versionCommand(),
 		a.completionCommand(),
 		a.manCommand(),

@@ -8,12 +8,13 @@ import (
 	"syscall"
 
 	"cloudy/builder/cli"
+	"cloudy/builder/sandbox"
 )
 
 func main() {
-	// The sandbox re-executes this binary as its own helper: sandbox.Init()
-	// has to come here, before anything else looks at arguments or starts
-	// goroutines, and does not return in such a helper.
+	// The sandbox re-executes this binary as a helper of its own; such a
+	// process does not come back from here.
+	sandbox.Init()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// The first signal asks for an orderly end; a second one ends at once.
