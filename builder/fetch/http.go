@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -104,6 +105,7 @@ func (t *transfer) tryHTTP(ctx context.Context, rawURL string) error {
 			}
 			return err
 		}
+		t.resumed = true
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && t.have > 0:
 		if err := t.restart(); err != nil {
 			return err
@@ -233,7 +235,12 @@ func stalled(ctx context.Context, err error) error {
 	}
 	// The URL is named by whoever puts the failures of all mirrors together.
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
-		return ue.Err
+		err = ue.Err
+	}
+	// The name server answered: there is no such host. Unlike a server that
+	// does not answer, that will not change in a second.
+	if de := (*net.DNSError)(nil); errors.As(err, &de) && de.IsNotFound {
+		return &permanent{err}
 	}
 	return err
 }

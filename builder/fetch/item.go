@@ -24,8 +24,9 @@ type transfer struct {
 	part   *store.Part
 	hash   *store.Hash
 	have   int64 // bytes in the part, all of them in hash
-	old    bool  // some of them are of an earlier try
 	note   note
+
+	resumed bool // the bytes are of more than one answer, perhaps of different files
 }
 
 // note is kept beside a part: the source of its bytes and that source's validators.
@@ -55,7 +56,6 @@ func (c *Client) item(ctx context.Context, it Item, step *progress.Step) (string
 		return "", err
 	}
 	part.Note(&t.note)
-	t.old = t.have > 0
 	step.Add(t.have)
 	if it.Size > 0 && t.have == it.Size { // killed between the last byte and the rename
 		if t.hash.Digest() == it.SHA256 {
@@ -82,7 +82,7 @@ func (c *Client) item(ctx context.Context, it Item, step *progress.Step) (string
 // restart forgets the bytes so far.
 func (t *transfer) restart() error {
 	t.step.Add(-t.have)
-	t.hash, t.have, t.old, t.note = store.NewHash(), 0, false, note{}
+	t.hash, t.have, t.resumed, t.note = store.NewHash(), 0, false, note{}
 	return t.part.Truncate()
 }
 
@@ -166,12 +166,12 @@ func (t *transfer) complete() error {
 	case t.item.Size > 0 && t.have > t.item.Size, t.hash.Digest() != t.item.SHA256:
 		err := fmt.Errorf("%d bytes with SHA-256 %s, want %d with %s: %w",
 			t.have, t.hash.Digest(), t.item.Size, t.item.SHA256, ErrHash)
-		old := t.old
+		resumed := t.resumed
 		if rerr := t.restart(); rerr != nil {
 			return rerr
 		}
-		if old {
-			return err // perhaps only the old bytes were bad: again, from the start
+		if resumed {
+			return err // perhaps only the bytes of the first answer were bad: again, from the start
 		}
 		return &permanent{err}
 	}
