@@ -1,0 +1,78 @@
+// Package qemu boots disk images in QEMU: by BIOS, by UEFI and with Secure
+// Boot on, with the serial console as a stream that can be waited on.
+package qemu
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os/exec"
+	"time"
+)
+
+// Firmware is what starts the disk.
+type Firmware string
+
+// The firmwares. SecureBoot is UEFI with Microsoft's keys enrolled.
+const (
+	BIOS       Firmware = "bios"
+	UEFI       Firmware = "uefi"
+	SecureBoot Firmware = "secureboot"
+)
+
+// Forward is a TCP port of the host's 127.0.0.1 that leads to one of the
+// guest. A Host of 0 is chosen by Start.
+type Forward struct {
+	Host, Guest int
+}
+
+// Config is a virtual machine. Only Disk is needed.
+type Config struct {
+	Disk     string
+	Format   string // raw, qcow2; empty is what the name ends in
+	Snapshot bool   // what the guest writes is thrown away
+
+	Arch     string // amd64, arm64; empty is that of the host
+	Firmware Firmware
+	MemoryMB int    // 0 is 1024
+	CPUs     int    // 0 is 2
+	Accel    string // kvm, tcg; empty is kvm where it can be used
+	Forwards []Forward
+	Extra    []string // further arguments of QEMU
+
+	// Reboot lets the guest reboot; else a reboot ends the machine, so that a
+	// kernel panic with panic=-1 does too.
+	Reboot bool
+
+	// Terminal gives the guest's serial console and QEMU's monitor (Ctrl-A) to
+	// the process's own standard streams. Nothing can be waited on then.
+	Terminal bool
+	// SerialLog gets all that the serial console says.
+	SerialLog io.Writer
+	// SerialInput is typed on the serial console.
+	SerialInput io.Reader
+
+	// Root is a folder with a QEMU of its own under usr/, as the firmware is
+	// looked for there; empty is the host's. Command runs programs of it.
+	Root    string
+	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
+}
+
+// Errors that a caller can tell apart.
+var (
+	ErrEnded   = errors.New("the virtual machine ended")
+	ErrTimeout = errors.New("the virtual machine did not get there in time")
+)
+
+// Boot starts a machine, waits until its console matches the pattern and
+// ends it. The error of a machine that does not get there has the last lines
+// of its console.
+func Boot(ctx context.Context, c Config, pattern string, timeout time.Duration) error {
+	m, err := Start(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer m.Stop()
+	_, err = m.WaitFor(ctx, pattern, timeout)
+	return err
+}
