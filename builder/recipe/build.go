@@ -121,14 +121,17 @@ func (b *builder) file(n *node) File {
 		Path: n.label, Mode: get(n, "mode", uint32(0o644)), Owner: get(n, "owner", "root"), Group: get(n, "group", "root"),
 		Link: get(n, "link", ""), Absent: get(n, "absent", false), Range: n.at,
 	}
-	if it, ok := n.first("content"); ok {
-		f.Blob = textBlob(get(n, "content", it.goval.(string)))
+	if _, ok := n.first("content"); ok {
+		f.Blob = textBlob(get(n, "content", ""))
 	}
 	if it, ok := n.first("source"); ok {
 		f.Blob = b.sourceFile(it, KindInclude)
 	}
 	if v := n.attrs["link"]; v != nil && !v.bad && f.Link == "" {
 		b.errorf(v.at, "", "A link needs a target")
+	}
+	if v := n.attrs["absent"]; v != nil && !v.bad && !f.Absent {
+		b.errorf(v.at, "Leave absent out.", "file %q has neither content nor link", n.label)
 	}
 	return f
 }
@@ -180,7 +183,8 @@ func user(n *node) User {
 
 // sameNumbers reports two users or two groups of one number.
 func (b *builder) sameNumbers(n *node) {
-	for kind, attr := range map[string]string{"user": "uid", "group": "gid"} {
+	for _, pair := range [][2]string{{"user", "uid"}, {"group", "gid"}} {
+		kind, attr := pair[0], pair[1]
 		seen := map[int64]*node{}
 		for _, u := range n.children(kind) {
 			id := optional(u, attr)

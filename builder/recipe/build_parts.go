@@ -62,6 +62,7 @@ func (b *builder) archive(name string) Archive {
 	wellKnown := slices.Contains(wellKnown(), a.Base)
 	_, hasURL := n.attrs["url"]
 	switch {
+	case r.diags.HasErrors(): // what is inherited is not known
 	case !hasURL && !wellKnown:
 		b.errorf(n.at, "Only "+strings.Join(wellKnownNames(), " and ")+" are found without.", "archive %q needs url", name)
 	case hasURL && !wellKnown && n.attrs["keyring"] == nil:

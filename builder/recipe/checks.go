@@ -57,7 +57,7 @@ func word(s string) error {
 }
 
 func packageName(s string) error {
-	return matching(packagePattern, "is no package name; it has small letters, digits, +, - and .")(s)
+	return matching(packagePattern, "is no package name; it has two or more small letters, digits, +, - and .")(s)
 }
 
 func version(s string) error {

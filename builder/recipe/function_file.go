@@ -22,7 +22,7 @@ import (
 // read becomes an input of the module.
 func (m *Module) fileFunctions(ctx *hcl.EvalContext, pure map[string]function.Function) map[string]function.Function {
 	content := func(f func([]byte) (string, error)) function.Function {
-		return ofText(func(name string) (string, error) {
+		return ofNamed("path", func(name string) (string, error) {
 			data, err := m.source.read(name, KindInclude)
 			if err != nil {
 				return "", err

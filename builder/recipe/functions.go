@@ -73,9 +73,11 @@ func functionNames() []string {
 	return slices.Sorted(maps.Keys((&Module{}).functions(nil)))
 }
 
-func ofText(f func(string) (string, error)) function.Function {
+func ofText(f func(string) (string, error)) function.Function { return ofNamed("str", f) }
+
+func ofNamed(name string, f func(string) (string, error)) function.Function {
 	return function.New(&function.Spec{
-		Params: []function.Parameter{{Name: "str", Type: cty.String}},
+		Params: []function.Parameter{{Name: name, Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			s, err := f(args[0].AsString())

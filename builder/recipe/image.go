@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"io"
+	"strings"
 	"time"
 )
 
@@ -27,7 +28,12 @@ type Blob struct {
 
 // Open returns the content. Content of a file that changed since the recipe
 // was loaded makes the reader fail at its end.
-func (b Blob) Open() (io.ReadCloser, error) { return b.open() }
+func (b Blob) Open() (io.ReadCloser, error) {
+	if b.open == nil {
+		return io.NopCloser(strings.NewReader("")), nil
+	}
+	return b.open()
+}
 
 // Image is one image evaluated for one architecture, with all that it
 // inherits. Encoded as JSON it has no places, so that the encoding changes

@@ -23,6 +23,7 @@ type Options struct {
 
 // Module is a loaded recipe. It is safe for use by several goroutines.
 type Module struct {
+	schema    *Block
 	source    *Source
 	sources   map[string][]byte // by the name that diagnostics give
 	variables map[string]*Variable
@@ -44,13 +45,12 @@ type imageKey struct{ name, arch string }
 // them; its images can be used only when diags has no errors.
 func Load(ctx context.Context, src *Source, opts Options) (*Module, Diagnostics) {
 	m := &Module{
-		source: src, sources: map[string][]byte{}, variables: map[string]*Variable{},
+		schema: Schema(), source: src, sources: map[string][]byte{}, variables: map[string]*Variable{},
 		locals: map[string]*hclsyntax.Attribute{}, blocks: map[string]map[string]*hclsyntax.Block{}, order: map[string][]string{},
 		broken: map[hclsyntax.Expression]bool{}, overlays: map[string]bool{},
 		images: map[imageKey]*evaluated{}, scopes: map[string]*scope{},
 	}
-	schema := Schema()
-	for _, b := range schema.Blocks {
+	for _, b := range m.schema.Blocks {
 		m.blocks[b.Name] = map[string]*hclsyntax.Block{}
 	}
 	files, auto, err := src.list()
@@ -61,7 +61,7 @@ func Load(ctx context.Context, src *Source, opts Options) (*Module, Diagnostics)
 		return m, Diagnostics{Errorf(Range{}, "`cloudy init` writes the built-in recipes to a folder.", "There is no recipe here: no file ends in .hcl")}
 	}
 	bodies, syntax := m.parse(files)
-	diags := m.check(schema, bodies, !syntax.HasErrors())
+	diags := m.check(bodies, !syntax.HasErrors())
 	diags = append(syntax, diags...)
 	if syntax.HasErrors() {
 		return m, tidy(diags)
@@ -98,7 +98,7 @@ func (m *Module) parse(files []string) ([]*hclsyntax.Body, Diagnostics) {
 }
 
 // check looks at the shape of all files and takes down what they declare.
-func (m *Module) check(schema *Block, bodies []*hclsyntax.Body, complete bool) Diagnostics {
+func (m *Module) check(bodies []*hclsyntax.Body, complete bool) Diagnostics {
 	c := &checker{declared: map[string][]string{}, files: complete, broken: m.broken}
 	for _, body := range bodies {
 		for _, b := range body.Blocks {
@@ -128,7 +128,7 @@ func (m *Module) check(schema *Block, bodies []*hclsyntax.Body, complete bool) D
 		}
 	}
 	for _, body := range bodies {
-		c.body(body, schema, "")
+		c.body(body, m.schema, "")
 	}
 	return c.diags
 }

@@ -103,7 +103,7 @@ func (s *scope) attribute(a *Attr, src *hclsyntax.Attribute, depth int) *value {
 			if ty == cty.String && !sensitive {
 				hint = fmt.Sprintf("Write [%q].", plain.AsString())
 			}
-			s.errorf(src.Expr.Range(), hint, "Wrong type for %s: need a %s, not %s", a.Name, a.Type.Name, describe(plain))
+			s.errorf(src.Expr.Range(), hint, "Wrong type for %s: need a %s, not %s", a.Name, a.Type.plain(), describe(plain))
 			out.bad = true
 			return out
 		}
@@ -120,7 +120,7 @@ func (s *scope) attribute(a *Attr, src *hclsyntax.Attribute, depth int) *value {
 	case mapping:
 		ty := plain.Type()
 		if !ty.IsObjectType() && !ty.IsMapType() {
-			s.errorf(src.Expr.Range(), "Write { key = \"value\" }.", "Wrong type for %s: need a %s, not %s", a.Name, a.Type.Name, describe(plain))
+			s.errorf(src.Expr.Range(), "Write { key = \"value\" }.", "Wrong type for %s: need a %s, not %s", a.Name, a.Type.plain(), describe(plain))
 			out.bad = true
 			return out
 		}
@@ -156,7 +156,7 @@ func (s *scope) attribute(a *Attr, src *hclsyntax.Attribute, depth int) *value {
 		if err != nil {
 			detail := ""
 			if it.sensitive {
-				err, detail = fmt.Errorf("not a %s", a.Type.Name), "The value comes from a sensitive variable and is not shown."
+				err, detail = fmt.Errorf("not a %s", a.Type.plain()), "The value comes from a sensitive variable and is not shown."
 			}
 			s.errorf(it.at, detail, "Wrong value for %s: %v", name, err)
 			out.bad = true

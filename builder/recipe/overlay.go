@@ -75,7 +75,7 @@ func (b *builder) overlay(t Text) Overlay {
 		b.errorf(t.Range, "", "Cannot read overlay %q: %v", t.Value, plainPathError(err))
 	}
 	for i, r := range rules {
-		if !used[i] {
+		if !used[i] && globLabel(r.label) == nil {
 			b.diags = append(b.diags, Warnf(r.at, "", "No path of overlay %q matches %q", t.Value, r.label))
 		}
 	}

@@ -37,6 +37,30 @@ func (m *Module) evaluate(name, arch string) *evaluated {
 	return e
 }
 
+// link is a step along a chain of "from".
+type link struct {
+	name string
+	at   Range // of its from
+}
+
+// circle names a cycle, from the first name of the alphabet on, so that it
+// is the same mistake wherever one enters it.
+func circle(kind string, links []link) *Diagnostic {
+	least := 0
+	for i, l := range links {
+		if l.name < links[least].name {
+			least = i
+		}
+	}
+	links = slices.Concat(links[least:], links[:least])
+	var names []string
+	for _, l := range links {
+		names = append(names, l.name)
+	}
+	names = append(names, links[0].name)
+	return Errorf(links[0].at, "", "%ss go in a circle: %s", strings.ToUpper(kind[:1])+kind[1:], strings.Join(names, " from "))
+}
+
 // fresh returns the scope with an empty list of diagnostics.
 func (s *scope) fresh() *scope {
 	c := *s
@@ -46,13 +70,13 @@ func (s *scope) fresh() *scope {
 
 // resolve evaluates a block and merges it over those it is "from". stack
 // holds the names that are being resolved.
-func (s *scope) resolve(kind, name string, stack []string) *resolved {
+func (s *scope) resolve(kind, name string, stack []link) *resolved {
 	src := s.module.blocks[kind][name]
 	if src == nil {
 		return nil
 	}
 	work := s.fresh()
-	def := Schema().block(kind)
+	def := s.module.schema.block(kind)
 	own := work.evaluate(src.Body, def, name, src.DefRange(), 0)
 	r := &resolved{node: own, chain: []string{name}, diags: work.diags}
 	from, ok := own.first("from")
@@ -60,10 +84,9 @@ func (s *scope) resolve(kind, name string, stack []string) *resolved {
 		return r
 	}
 	parent, _ := from.goval.(string)
-	stack = append(stack, name)
-	if i := slices.Index(stack, parent); i >= 0 {
-		cycle := append(slices.Clone(stack[i:]), parent)
-		r.diags = append(r.diags, Errorf(from.at, "", "%ss go in a circle: %s", strings.ToUpper(kind[:1])+kind[1:], strings.Join(cycle, " from ")))
+	stack = append(stack, link{name, from.at})
+	if i := slices.IndexFunc(stack, func(l link) bool { return l.name == parent }); i >= 0 {
+		r.diags = append(r.diags, circle(kind, stack[i:]))
 		return r
 	}
 	above := s.resolve(kind, parent, stack)

@@ -11,7 +11,7 @@ import (
 // nearest returns the candidate that a person who wrote given most likely
 // meant, or an empty string when none is near enough.
 func nearest(given string, candidates []string) string {
-	best, bestDistance := "", 1+max(1, len(given)/3)
+	best, bestDistance := "", 1+max(1, (len(given)+2)/3)
 	sorted := slices.Sorted(slices.Values(candidates))
 	for _, c := range sorted {
 		if strings.EqualFold(c, given) {

@@ -41,6 +41,9 @@ const (
 	mapping
 )
 
+// plain is the name without the marks of the reference.
+func (t *Type) plain() string { return strings.ReplaceAll(t.Name, "`", "") }
+
 func listOf(t *Type) *Type {
 	l := *t
 	l.shape = list
@@ -56,17 +59,20 @@ func mapOf(t *Type) *Type {
 }
 
 func plural(s string) string {
-	if strings.HasPrefix(s, "one of") || strings.HasSuffix(s, "s") {
+	if s == "text" || strings.HasPrefix(s, "one of") || strings.HasSuffix(s, "s") {
 		return s
 	}
-	word, rest, more := strings.Cut(s, " ")
-	if strings.HasSuffix(word, "y") {
-		word = word[:len(word)-1] + "ie"
+	noun, rest := s, ""
+	for _, preposition := range []string{" with ", " of ", " to ", " or "} {
+		if head, tail, ok := strings.Cut(s, preposition); ok {
+			noun, rest = head, preposition+tail
+			break
+		}
 	}
-	if more {
-		return word + "s " + rest
+	if strings.HasSuffix(noun, "y") {
+		return noun[:len(noun)-1] + "ies" + rest
 	}
-	return word + "s"
+	return noun + "s" + rest
 }
 
 // text reads a string. A number becomes its digits; true and false do not,
@@ -102,7 +108,7 @@ func describe(v cty.Value) string {
 	case ty.IsObjectType() || ty.IsMapType():
 		return "a map"
 	case ty.IsCapsuleType():
-		return "a reference to an " + ty.FriendlyName()
+		return "a reference to " + article(ty.FriendlyName())
 	}
 	return ty.FriendlyName()
 }
@@ -158,7 +164,7 @@ func refType(kind string) *Type {
 }
 
 func article(noun string) string {
-	if strings.ContainsRune("aeiou", rune(noun[0])) {
+	if strings.ContainsRune("aeio", rune(noun[0])) {
 		return "an " + noun
 	}
 	return "a " + noun

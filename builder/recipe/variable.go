@@ -76,6 +76,11 @@ func (m *Module) declareVariables(blocks []*hclsyntax.Block) Diagnostics {
 		}
 		if a := b.Body.Attributes["type"]; a != nil {
 			ty, defaults, d := typeexpr.TypeConstraintWithDefaults(a.Expr)
+			for _, x := range d {
+				if best := nearest(strings.TrimSpace(m.text(*x.Subject)), typeNames()); best != "" {
+					x.Detail += fmt.Sprintf("\nDid you mean %q?", best)
+				}
+			}
 			diags = append(diags, d...)
 			if d.HasErrors() {
 				v.Required = false // nothing more is said about it
@@ -91,6 +96,10 @@ func (m *Module) declareVariables(blocks []*hclsyntax.Block) Diagnostics {
 		}
 	}
 	return diags
+}
+
+func typeNames() []string {
+	return []string{"string", "number", "bool", "any", "list", "set", "map", "object", "tuple", "optional"}
 }
 
 // set converts and stores a value.
@@ -155,7 +164,8 @@ func (m *Module) validateVariables() Diagnostics {
 func (m *Module) validate(v *Variable, b *hclsyntax.Block, ctx *hcl.EvalContext) Diagnostics {
 	cond, message := b.Body.Attributes["condition"], b.Body.Attributes["error_message"]
 	var diags Diagnostics
-	for name, a := range map[string]*hclsyntax.Attribute{"condition": cond, "error_message": message} {
+	for i, a := range []*hclsyntax.Attribute{cond, message} {
+		name := [...]string{"condition", "error_message"}[i]
 		if a == nil {
 			diags = append(diags, Errorf(b.DefRange(), "", "validation needs %s", name))
 			continue

@@ -117,7 +117,7 @@ func literal(val string) (cty.Value, bool) {
 }
 
 func (m *Module) assignFile(name string, src []byte) Diagnostics {
-	m.sources[name] = src
+	// The lines are not shown with a mistake: values may be secret.
 	var f *hcl.File
 	var diags Diagnostics
 	if strings.HasSuffix(name, ".json") {
