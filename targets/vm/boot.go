@@ -73,11 +73,13 @@ func (b *build) cmdline() string {
 // and modules, the core image and the ESP, /etc/fstab. What the root has of
 // its own stays.
 func (b *build) addBoot() error {
-	t := b.tree
-	if e := t.Find("boot/grub/grub.cfg"); e == nil {
+	t := b.tree // is out of order until the end: what is there is looked up in Root
+	if e, err := lookup(b.Root, "boot/grub/grub.cfg"); err != nil {
+		return err
+	} else if e == nil {
 		b.text(t, "boot/grub/grub.cfg", b.grubConfig())
 	}
-	if e, err := lookup(t, "usr/sbin/update-grub"); err != nil {
+	if e, err := lookup(b.Root, "usr/sbin/update-grub"); err != nil {
 		return err
 	} else if e != nil {
 		b.text(t, "etc/default/grub.d/50-cloudy.cfg", b.grubDefaults())
@@ -218,9 +220,9 @@ func (b *build) addESP() error {
 	return nil
 }
 
-// addFstab writes /etc/fstab where there is none but the empty one of base-files' making.
+// addFstab writes /etc/fstab where there is none but an empty one, such as debootstrap and mmdebstrap leave.
 func (b *build) addFstab() error {
-	if e, err := lookup(b.tree, "etc/fstab"); err != nil {
+	if e, err := lookup(b.Root, "etc/fstab"); err != nil {
 		return err
 	} else if e != nil && e.Type == tree.File {
 		old, err := read(e)
