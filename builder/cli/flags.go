@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,11 +76,11 @@ func (a *App) addFlags(root *cobra.Command) {
 // makes the logger. It runs before every verb.
 func (a *App) setUp() error {
 	f := &a.Flags
-	if !slices.Contains(progressModes(), f.Progress) {
-		return fail.Mark(fail.User, fmt.Errorf("--progress=%s: want one of %s", f.Progress, strings.Join(progressModes(), ", ")))
+	if err := oneOf("progress", f.Progress, progressModes()); err != nil {
+		return err
 	}
-	if !slices.Contains(Architectures(), f.Arch) {
-		return fail.Mark(fail.User, fmt.Errorf("--arch=%s: want one of %s", f.Arch, strings.Join(Architectures(), ", ")))
+	if err := oneOf("arch", f.Arch, Architectures()); err != nil {
+		return err
 	}
 	if f.Cache == "" {
 		dir, err := store.DefaultDir()
