@@ -39,6 +39,7 @@ type alt struct {
 	rel deb.Relation
 	// prefer is the group whose own packages go before other providers.
 	prefer *group
+	target target
 	// real is the package that the relation names, when there is one.
 	real     *pkg
 	implicit bool // between architectures of one package, not written down
@@ -102,6 +103,7 @@ func (u *Universe) positive(v *version, r deb.Relation) alt {
 		return a
 	}
 	if r.Qualifier == "any" {
+		a.target = target{g, "any"}
 		for _, k := range g.pkgs {
 			a.add(r, k.versions, func(t *version) bool { return t.allowed })
 		}
@@ -117,6 +119,7 @@ func (u *Universe) positive(v *version, r deb.Relation) alt {
 	default:
 		arch = r.Qualifier
 	}
+	a.target = target{g, arch}
 	a.real = g.pkg(arch)
 	if a.real != nil {
 		a.add(r, a.real.versions, nil)
@@ -148,6 +151,7 @@ func (u *Universe) negative(v *version, r deb.Relation) alt {
 	if g == nil {
 		return a
 	}
+	a.target = target{g, v.pkg.arch}
 	for _, k := range g.pkgs {
 		switch {
 		case r.Qualifier == "any" || r.Qualifier != "" && r.Qualifier != "native" && k.arch != r.Qualifier:
@@ -175,6 +179,23 @@ func (u *Universe) negative(v *version, r deb.Relation) alt {
 	})
 	a.real = g.pkg(v.pkg.arch)
 	return a
+}
+
+// provided returns the groups of the names that a version provides.
+func (u *Universe) provided(v *version) []*group {
+	rels, err := deb.ParseRelations(v.p.Provides)
+	if err != nil {
+		return nil // Add would not have taken it
+	}
+	var out []*group
+	for _, or := range rels {
+		for _, r := range or {
+			if g := u.groups[r.Name]; g != nil {
+				out = append(out, g)
+			}
+		}
+	}
+	return out
 }
 
 // siblings are the unwritten relations between the architectures of a

@@ -53,7 +53,8 @@ func (s *solver) mark(k *pkg, follow bool, depth int, user bool, why Why) bool {
 	st.protected = was
 	if !ok {
 		if failEarly {
-			st.in, st.cand = nil, nil
+			s.set(k, nil)
+			s.lose(k)
 			return false
 		}
 		failed = true
@@ -71,7 +72,7 @@ func (s *solver) enter(k *pkg, user bool, why Why) {
 		s.installed = append(s.installed, k)
 		s.why[k] = why
 	}
-	st.in = st.cand
+	s.set(k, st.cand)
 	st.auto = !user
 }
 
@@ -98,7 +99,8 @@ func (s *solver) satisfiable(k *pkg) bool {
 		}
 		s.failed[k] = failure{clause: c}
 		if !st.protected {
-			st.cand, st.in = nil, nil
+			s.set(k, nil)
+			s.lose(k)
 		}
 		return false
 	}
@@ -143,9 +145,10 @@ func (s *solver) evict(k *pkg, toRemove []*clause, protected, failEarly bool) bo
 				}
 				continue
 			}
-			o.in = nil
+			s.set(t.pkg, nil)
 			if protected {
-				o.cand, o.protected = nil, true
+				s.lose(t.pkg)
+				o.protected = true
 				s.failed[t.pkg] = failure{clause: c, with: k}
 			}
 		}

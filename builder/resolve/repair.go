@@ -243,7 +243,7 @@ clauses:
 		found := !r.at(o).protected
 		if found {
 			r.failed[o] = failure{with: k}
-			r.at(o).in = nil
+			r.set(o, nil)
 			change = true
 		}
 		if (!found || round > 1) && r.score[k.idx] > r.score[o.idx] {
@@ -256,7 +256,7 @@ clauses:
 
 // drop takes a broken package out again.
 func (r *repairer) drop(k *pkg, c *clause, with *pkg) {
-	r.at(k).in = nil
+	r.set(k, nil)
 	if _, ok := r.failed[k]; !ok {
 		f := failure{clause: c}
 		if c.kind.negative() {
@@ -280,7 +280,7 @@ func (r *repairer) reinstate(k, by *pkg, c *clause) bool {
 	for i := range cs {
 		if cs[i].kind.critical() && !r.reinstateClause(k, &cs[i]) {
 			if kept || !r.at(k).protected {
-				r.at(k).in = nil
+				r.set(k, nil)
 			}
 			return false
 		}

@@ -13,6 +13,9 @@ type state struct {
 	protected bool
 	auto      bool // comes in for another package only
 	dropped   bool // the user said never
+
+	lost   *version // the candidate that was taken away
+	lostAt int32    // when, by the solver's clock
 }
 
 // solver is one run of Resolve.
@@ -26,6 +29,19 @@ type solver struct {
 	why        map[*pkg]Why
 	failed     map[*pkg]failure
 	installed  []*pkg // all that ever were, in order of being marked
+
+	// apt remembers for each relation whether a candidate could fulfil it, and
+	// looks again only when a package of the relation's name is marked or
+	// unmarked, not when one loses its candidate. What it still believes in
+	// decides which packages it tries, so the same is done here, with a clock.
+	clock   int32
+	touched map[target]int32
+}
+
+// target is what a relation is about: a name in one architecture, or in "any".
+type target struct {
+	group *group
+	arch  string
 }
 
 // failure is why a package could not be installed.
@@ -37,11 +53,12 @@ type failure struct {
 func newSolver(u *Universe, recommends bool) *solver {
 	s := &solver{
 		u: u, recommends: recommends,
-		states: make([]state, len(u.pkgs)),
-		parsed: make([][]clause, len(u.versions)),
-		read:   make([]bool, len(u.versions)),
-		why:    map[*pkg]Why{},
-		failed: map[*pkg]failure{},
+		states:  make([]state, len(u.pkgs)),
+		parsed:  make([][]clause, len(u.versions)),
+		read:    make([]bool, len(u.versions)),
+		why:     map[*pkg]Why{},
+		failed:  map[*pkg]failure{},
+		touched: map[target]int32{},
 	}
 	for i, k := range u.pkgs {
 		s.states[i].cand = k.candidate()
@@ -80,14 +97,61 @@ func (s *solver) present(a *alt) bool {
 	return false
 }
 
-// possible says whether one of the alternative's targets is a candidate.
+// possible says whether one of the alternative's targets is a candidate, or
+// was one when apt looked last.
 func (s *solver) possible(a *alt) bool {
 	for _, t := range a.targets {
-		if s.at(t.pkg).cand == t {
+		st := s.at(t.pkg)
+		if st.cand == t || st.lost == t && st.lostAt > s.touched[a.target] {
 			return true
 		}
 	}
 	return false
+}
+
+// lose takes the candidate away from a package.
+func (s *solver) lose(k *pkg) {
+	st := s.at(k)
+	if st.cand != nil {
+		s.clock++
+		st.lost, st.lostAt = st.cand, s.clock
+		st.cand = nil
+	}
+}
+
+// set changes what is to be installed of a package, and looks again at the
+// relations with its names.
+func (s *solver) set(k *pkg, v *version) {
+	st := s.at(k)
+	if st.in == v {
+		return
+	}
+	st.in = v
+	s.clock++
+	s.touched[target{k.group, k.arch}] = s.clock
+	c := st.cand
+	if c == nil {
+		return
+	}
+	s.touchProvided(c, k.group)
+	if c.p.Provides != "" {
+		for _, g := range s.u.provided(c) {
+			s.touched[target{g, k.arch}] = s.clock
+			s.touchProvided(c, g)
+		}
+	}
+}
+
+// touchProvided looks again at what c provides by its Multi-Arch field.
+func (s *solver) touchProvided(c *version, g *group) {
+	if c.allowed {
+		s.touched[target{g, "any"}] = s.clock
+	}
+	if c.foreign {
+		for a := range s.u.archRank {
+			s.touched[target{g, a}] = s.clock
+		}
+	}
 }
 
 // holds says whether a clause is fulfilled by what is to be installed.
