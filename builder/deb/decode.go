@@ -8,7 +8,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+
+	"cloudy/builder/xz"
 )
 
 // maxWindow bounds the history that a zstd frame may ask for: `zstd --ultra
@@ -38,7 +39,7 @@ func (d *decoders) open(r io.Reader, suffix string) (io.Reader, error) {
 		return r, nil
 	case ".xz":
 		if d.xz == nil {
-			d.xz, err = xz.NewReader(r, 0)
+			d.xz, err = xz.NewReader(r)
 		} else {
 			err = d.xz.Reset(r)
 		}

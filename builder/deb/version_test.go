@@ -71,7 +71,7 @@ func TestCompareVersionsLikeDpkg(t *testing.T) {
 		if rng.IntN(2) == 0 { // near misses say more than strangers
 			b = mutateVersion(rng, a)
 		}
-		if lenientVersion(a) == nil && lenientVersion(b) == nil {
+		if ValidVersion(a) == nil && ValidVersion(b) == nil {
 			pairs = append(pairs, [2]string{a, b})
 		}
 	}
