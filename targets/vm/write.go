@@ -41,7 +41,14 @@ func (b *build) write(ctx context.Context) (_ []targets.Artefact, err error) {
 		defer packed.Discard()
 		g.Go(func() error {
 			step := progress.Begin(gctx, "qcow2", 0, progress.Bytes)
-			if err := qcow2.Write(gctx, packed, raw.File, qcow2.Options{}); err != nil {
+			known := false
+			if err := qcow2.Write(gctx, packed, raw.File, qcow2.Options{Progress: func(n, total int64) {
+				if !known {
+					step.Grow(total)
+					known = true
+				}
+				step.Add(n)
+			}}); err != nil {
 				return step.End(err)
 			}
 			_, err := packed.Hash(gctx)

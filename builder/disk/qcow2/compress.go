@@ -24,7 +24,8 @@ func newEncoder(c Compression) (encoder, error) {
 	case None:
 		return nil, nil
 	case Zstd:
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		// A root of 310 MB: 2.6 CPU seconds for 163 MB; SpeedDefault takes 4.2 for 157.
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithEncoderCRC(false), zstd.WithWindowSize(clusterSize), zstd.WithLowerEncoderMem(true))
 		return zstdEncoder{e}, err
 	case Zlib:

@@ -19,7 +19,9 @@ import (
 type Options struct {
 	Compression Compression
 
-	Progress func(bytes int64) // is called with the number of bytes of the source that were dealt with
+	// Progress is called with the number of bytes of the source that were
+	// dealt with since the last call, and with the number of all of them.
+	Progress func(n, total int64)
 }
 
 // batch is how many clusters a worker takes at a time.
@@ -52,6 +54,10 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 	if err != nil {
 		return fmt.Errorf("qcow2: %w", err)
 	}
+	total := int64(0)
+	for _, run := range runs {
+		total += run[1] << clusterBits
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	work, order := make(chan *job), make(chan *job, 2*workers)
@@ -75,7 +81,7 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 				return err
 			}
 			if o.Progress != nil {
-				o.Progress(int64(len(j.data)))
+				o.Progress(int64(len(j.data)), total)
 			}
 		}
 		return ctx.Err()
