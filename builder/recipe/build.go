@@ -39,6 +39,11 @@ func (b *builder) image(r *resolved) *Image {
 		Initramfs:   Initramfs{Modules: "most", Compress: "zstd"},
 	}
 	img.Archives = b.archives(n)
+	if v := n.attrs["archives"]; len(b.module.order["archive"]) == 0 {
+		b.errorf(n.at, "For example: archive \"debian\" { suites = [\"trixie\"] }", "Image %q has no archive to take packages from", n.label)
+	} else if v != nil && !v.bad && len(v.items) == 0 {
+		b.errorf(v.at, "", "Image %q has no archive to take packages from", n.label)
+	}
 	img.Services = b.services(n)
 	img.Packages, img.Unwanted = b.packages(n, img.Services)
 	img.Overlays = b.overlays(n)
@@ -91,7 +96,18 @@ func (b *builder) image(r *resolved) *Image {
 		img.Exclude = append(img.Exclude, PathRule{Pattern: pattern, Include: include, Range: t.Range})
 	}
 	img.Targets = b.targets(n)
+	b.localeNeeds(n, img)
 	return img
+}
+
+// localeNeeds warns of a locale that nothing in the image can generate.
+func (b *builder) localeNeeds(n *node, img *Image) {
+	if img.Locale == "" || img.Locale == "POSIX" || img.Locale == "C" || strings.HasPrefix(img.Locale, "C.") {
+		return
+	}
+	if !slices.ContainsFunc(img.Packages, func(p Package) bool { return p.Name == "locales" || p.Name == "locales-all" }) {
+		b.diags = append(b.diags, Warnf(n.where("locale"), "Add \"locales\" to packages.", "The locale %q needs the package locales", img.Locale))
+	}
 }
 
 func optional(n *node, name string) *int64 {

@@ -57,7 +57,11 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, where string) {
 			case def.attr(b.Type) != nil:
 				c.errorf(b.TypeRange, fmt.Sprintf("Write it with an equals sign: %s = …", b.Type), "%q is an attribute, not a block", b.Type)
 			default:
-				c.errorf(b.TypeRange, suggestPart(b.Type, def), "Unknown block %q%s", b.Type, where)
+				hint := suggestPart(b.Type, def)
+				if foreign := foreignBlocks()[b.Type]; foreign != "" {
+					hint = foreign
+				}
+				c.errorf(b.TypeRange, hint, "Unknown block %q%s", b.Type, where)
 			}
 			continue
 		}
@@ -80,6 +84,16 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, where string) {
 			child = kind
 		}
 		c.body(b.Body, child, fmt.Sprintf(" in %s", title(b.Type, b.Labels)))
+	}
+}
+
+// foreignBlocks says what stands here for blocks of Terraform and Packer.
+func foreignBlocks() map[string]string {
+	return map[string]string{
+		"dynamic": "Blocks cannot be repeated by an expression; lists can, with [for …].",
+		"source":  "What is built is an image block, what it is packed into its target blocks.",
+		"build":   "What is built is an image block, what it is packed into its target blocks.",
+		"output":  "cloudy show prints the resolved image.",
 	}
 }
 

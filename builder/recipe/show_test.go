@@ -230,11 +230,11 @@ image "a" {
 }
 
 func TestRenderColor(t *testing.T) {
-	m, diags := load(t, "image \"a\" {\n\thostnam = \"x\"\n}\n")
+	m, diags := load(t, debian+"image \"a\" {\n\thostnam = \"x\"\n}\n")
 	var b strings.Builder
 	m.Render(&b, diags, true)
-	want := "\x1b[1;31merror\x1b[0m: \x1b[1mUnknown attribute \"hostnam\" in image \"a\"\x1b[0m\n  \x1b[36mmain.hcl:2:2\x1b[0m\n" +
-		"      2 | \thostnam = \"x\"\n        | \t\x1b[1;31m^^^^^^^\x1b[0m\n  Did you mean \"hostname\"?\n"
+	want := "\x1b[1;31merror\x1b[0m: \x1b[1mUnknown attribute \"hostnam\" in image \"a\"\x1b[0m\n  \x1b[36mmain.hcl:5:2\x1b[0m\n" +
+		"      5 | \thostnam = \"x\"\n        | \t\x1b[1;31m^^^^^^^\x1b[0m\n  Did you mean \"hostname\"?\n"
 	if b.String() != want {
 		t.Errorf("got %q", b.String())
 	}

@@ -23,8 +23,9 @@ type Source struct {
 	only   string // the one file that is the module; empty for all *.hcl
 	prefix string // stands before names of files in diagnostics
 
-	mu   sync.Mutex
-	seen map[string]Input
+	mu    sync.Mutex
+	blobs map[string]Blob // every file is hashed once
+	seen  map[string]Input
 }
 
 // Kinds of Input.
@@ -46,7 +47,7 @@ type Input struct {
 // NewSource reads the module from the top of fsys. prefix is put before
 // names of files in diagnostics.
 func NewSource(fsys fs.FS, prefix string) *Source {
-	return &Source{fsys: fsys, prefix: prefix, seen: map[string]Input{}}
+	return &Source{fsys: fsys, prefix: prefix, seen: map[string]Input{}, blobs: map[string]Blob{}}
 }
 
 // OpenSource reads the module from a folder of the host, or from one *.hcl
@@ -120,6 +121,13 @@ func (s *Source) read(name, kind string) ([]byte, error) {
 // blob returns a file's content by reference, and notes it as an input.
 func (s *Source) blob(name, kind string) (Blob, error) {
 	name = path.Clean(name)
+	s.mu.Lock()
+	known, ok := s.blobs[name]
+	s.mu.Unlock()
+	if ok {
+		s.note(kind, name, known.SHA256)
+		return known, nil
+	}
 	f, err := s.fsys.Open(name)
 	if err != nil {
 		return Blob{}, plainPathError(err)
@@ -137,13 +145,17 @@ func (s *Source) blob(name, kind string) (Blob, error) {
 	}
 	sum := hex.EncodeToString(h.Sum(nil))
 	s.note(kind, name, sum)
-	return Blob{SHA256: sum, Size: n, open: func() (io.ReadCloser, error) {
+	b := Blob{SHA256: sum, Size: n, open: func() (io.ReadCloser, error) {
 		f, err := s.fsys.Open(name)
 		if err != nil {
 			return nil, err
 		}
 		return &verified{f: f, name: s.show(name), hash: sha256.New(), want: sum}, nil
-	}}, nil
+	}}
+	s.mu.Lock()
+	s.blobs[name] = b
+	s.mu.Unlock()
+	return b, nil
 }
 
 func (s *Source) note(kind, name, sum string) {
