@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"syscall"
 
@@ -109,6 +111,18 @@ func fault(id uint64, err error) message {
 // setUp makes the session out of a fresh process in fresh namespaces.
 func (p *initProc) setUp(files []*os.File) error {
 	defer closeAll(files)
+	// What the builder was given by whoever started it is not for the commands.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return fmt.Errorf("list open files: %w", err)
+		}
+		for _, e := range fds {
+			if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+				unix.CloseOnExec(fd)
+			}
+		}
+	}
 	unix.Umask(0o022)
 	if err := limits(); err != nil {
 		return err

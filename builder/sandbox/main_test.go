@@ -15,7 +15,7 @@ import (
 // root, modes_test.go runs it again as an ordinary user and without rights.
 const (
 	modeEnv = "SANDBOX_TEST_MODE" // the mode to enter, set for a run of the suite inside the suite
-	rootEnv = "SANDBOX_TEST_ROOT" // busybox and this binary, for such a run
+	rootEnv = "SANDBOX_TEST_ROOT" // busybox and helper, for such a run
 )
 
 var testBox struct {
@@ -25,8 +25,8 @@ var testBox struct {
 
 func TestMain(m *testing.M) {
 	Init()
-	if filepath.Base(os.Args[0]) == "helper" {
-		os.Exit(helperMain(os.Args[1:]))
+	if name := os.Getenv(programEnv); name != "" {
+		os.Exit(program(name, os.Args[1:]))
 	}
 	testBox.Sandbox, testBox.err = Enter(context.Background(), EnterOptions{Mode: Mode(os.Getenv(modeEnv))})
 	os.Exit(m.Run())
@@ -50,7 +50,7 @@ func box(t testing.TB) *Sandbox {
 }
 
 // parts are the directory with the programs of a test root: busybox, from the
-// Debian package, and helper, which is this binary.
+// Debian package, and testdata/helper.
 var parts = sync.OnceValues(func() (string, error) {
 	if dir := os.Getenv(rootEnv); dir != "" {
 		return dir, nil
@@ -87,7 +87,12 @@ var parts = sync.OnceValues(func() (string, error) {
 			return "", err
 		}
 	}
-	return dir, copyFile("/proc/self/exe", filepath.Join(dir, "helper"))
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "helper"), "./testdata/helper")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // there is no libc in the root
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build helper: %w: %s", err, out)
+	}
+	return dir, nil
 })
 
 func copyFile(from, to string) error {

@@ -1,4 +1,5 @@
-package sandbox
+// Helper does inside test roots what a shell cannot.
+package main
 
 import (
 	"fmt"
@@ -11,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// helperMain is the program "helper" inside test roots.
-func helperMain(args []string) int {
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
 	if len(args) == 0 {
 		return 2
 	}
@@ -34,11 +36,7 @@ func helperMain(args []string) int {
 		}
 		fmt.Println("free")
 	case "daemon": // forks twice, as daemons do, and stays
-		cmd := exec.Command("/proc/self/exe", "second")
-		if _, err := os.Stat("/proc/self/exe"); err != nil {
-			cmd.Path = "/bin/helper"
-		}
-		cmd.Args = []string{"helper", "second", args[1]}
+		cmd := exec.Command("/bin/helper", "second", args[1])
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
 			fmt.Println(err)
@@ -46,11 +44,7 @@ func helperMain(args []string) int {
 		}
 		cmd.Wait()
 	case "second":
-		exe := "/proc/self/exe"
-		if _, err := os.Stat(exe); err != nil {
-			exe = "/bin/helper"
-		}
-		p, err := os.StartProcess(exe, []string{"helper", "stay", args[1]}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}, Files: []*os.File{nil, nil, nil}})
+		p, err := os.StartProcess("/bin/helper", []string{"helper", "stay", args[1]}, &os.ProcAttr{Sys: &syscall.SysProcAttr{Setsid: true}, Files: []*os.File{nil, nil, nil}})
 		if err != nil {
 			return 1
 		}
