@@ -112,20 +112,21 @@ func (r *Release) parseFiles(text string) error {
 
 func isYes(s string) bool { return strings.EqualFold(s, "yes") }
 
-// parseDate reads a date as RFC 822 has them, always in UTC; some archives
-// write the day of the month with one digit.
+// parseDate reads a date as RFC 822 has them; some archives write the day of
+// the month with one digit. Zone names other than UTC and GMT are refused:
+// nobody can tell what they mean.
 func parseDate(text string) (time.Time, error) {
-	for _, layout := range []string{"Mon, _2 Jan 2006 15:04:05 MST", "Mon, _2 Jan 2006 15:04:05 -0700"} {
-		t, err := time.Parse(layout, text)
-		if err != nil {
-			continue
-		}
-		if zone, offset := t.Zone(); offset == 0 && zone != "UTC" && zone != "GMT" && zone != "" && zone != "Z" && !strings.HasSuffix(text, "+0000") {
-			return time.Time{}, fmt.Errorf("date %q is not in UTC", text)
-		}
+	if t, err := time.Parse("Mon, _2 Jan 2006 15:04:05 Z0700", text); err == nil {
 		return t.UTC(), nil
 	}
-	return time.Time{}, fmt.Errorf("not a date: %q", text)
+	t, err := time.Parse("Mon, _2 Jan 2006 15:04:05 MST", text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("not a date: %q", text)
+	}
+	if zone, _ := t.Zone(); zone != "UTC" && zone != "GMT" {
+		return time.Time{}, fmt.Errorf("date %q is not in UTC", text)
+	}
+	return t.UTC(), nil
 }
 
 // check compares the Release file with what was asked for, and its dates

@@ -48,8 +48,11 @@ func (c *Client) Get(ctx context.Context, r Request) (*Response, error) {
 			return nil, context.Cause(ctx)
 		}
 		if p := (*permanent)(nil); errors.As(err, &p) || failed >= c.cfg.Tries {
-			return nil, fail.WithHint(fail.Network, fmt.Errorf("get %s: %w", redact(r.URL), err),
-				"Check the network, or name another mirror with --mirror.")
+			hint := "Check the network, or name another mirror with --mirror."
+			if errors.Is(err, ErrNotFound) {
+				hint = "" // the caller knows what it means that there is no such file
+			}
+			return nil, fail.WithHint(fail.Network, fmt.Errorf("get %s: %w", redact(r.URL), err), hint)
 		}
 		if err := sleep(ctx, waitFor(err, pauses.NextBackOff())); err != nil {
 			return nil, err
