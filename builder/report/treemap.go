@@ -6,6 +6,7 @@ import (
 	"html"
 	"io"
 	"math"
+	"path"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -15,7 +16,8 @@ import (
 
 // node is one rectangle of a treemap: a leaf, or a group with a title.
 type node struct {
-	name     string
+	name     string // in full
+	short    string // as the label; empty for name
 	size     int64
 	children []*node
 }
@@ -65,7 +67,10 @@ func folderNodes(s *Sizes, depth int) *node {
 		if i := strings.LastIndexByte(f.Name, '/'); i >= 0 {
 			parent = f.Name[:i]
 		}
-		n := &node{name: "/" + f.Name, size: f.Size}
+		n := &node{name: "/" + f.Name, short: path.Base(f.Name), size: f.Size}
+		if parent == "." {
+			n.short = ""
+		}
 		nodes[f.Name] = n
 		if p := nodes[parent]; p != nil {
 			p.children = append(p.children, n)
@@ -161,27 +166,29 @@ func palette(i int) string {
 
 // svgMap draws a treemap.
 type svgMap struct {
-	out   *printer
-	total int64
+	out    *printer
+	total  int64
+	levels int // that have colours of their own; deeper ones take their parent's
+	next   int // colour
 }
 
 // WriteTreemap writes a treemap of the packages (by section) or, with
 // byFolder, of the folders, as an SVG that needs nothing else.
 func WriteTreemap(w io.Writer, s *Sizes, byFolder bool) error {
-	root := packageNodes(s)
+	root, levels := packageNodes(s), 1
 	if byFolder {
-		root = folderNodes(s, 4)
+		root, levels = folderNodes(s, 4), 2 // all of a root is in /usr
 	}
-	m := &svgMap{out: &printer{w: w}, total: root.size}
+	m := &svgMap{out: &printer{w: w}, total: root.size, levels: levels}
 	m.out.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="system-ui, sans-serif" font-size="%d">`+"\n",
 		mapWidth, mapHeight, mapWidth, mapHeight, textHeight)
 	m.out.printf("<title>%s in %s</title>\n<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n", progress.FormatBytes(s.Total), root.name)
-	m.children(root, box{0, 0, mapWidth, mapHeight}, "")
+	m.children(root, box{0, 0, mapWidth, mapHeight}, 0, "")
 	m.out.printf("</svg>\n")
 	return m.out.err
 }
 
-func (m *svgMap) children(n *node, b box, fill string) {
+func (m *svgMap) children(n *node, b box, level int, fill string) {
 	list := slices.Clone(n.children)
 	slices.SortStableFunc(list, func(a, b *node) int { return cmp.Or(cmp.Compare(b.size, a.size), strings.Compare(a.name, b.name)) })
 	areas := make([]float64, len(list))
@@ -190,14 +197,15 @@ func (m *svgMap) children(n *node, b box, fill string) {
 	}
 	for i, r := range squarify(areas, b) {
 		color := fill
-		if color == "" {
-			color = palette(i)
+		if level < m.levels {
+			color = palette(m.next)
+			m.next++
 		}
-		m.node(list[i], r, color)
+		m.node(list[i], r, level, color)
 	}
 }
 
-func (m *svgMap) node(n *node, b box, fill string) {
+func (m *svgMap) node(n *node, b box, level int, fill string) {
 	if b.w < 0.5 || b.h < 0.5 {
 		return // nobody could see it
 	}
@@ -206,13 +214,13 @@ func (m *svgMap) node(n *node, b box, fill string) {
 		html.EscapeString(tip), px(b.x), px(b.y), px(b.w), px(b.h), fill, px(min(1, b.w/4, b.h/4)))
 	const inner = 2
 	if len(n.children) > 0 && b.w > 40 && b.h > 2*titleHeight {
-		m.label(fitLabel(n.name+"  "+progress.FormatBytes(n.size), b.w-8), b.x+4, b.y+titleHeight-4, true)
+		m.label(fitLabel(cmp.Or(n.short, n.name)+"  "+progress.FormatBytes(n.size), b.w-8), b.x+4, b.y+titleHeight-4, true)
 		m.out.printf("</g>\n")
-		m.children(n, box{b.x + inner, b.y + titleHeight, b.w - 2*inner, b.h - titleHeight - inner}, fill)
+		m.children(n, box{b.x + inner, b.y + titleHeight, b.w - 2*inner, b.h - titleHeight - inner}, level+1, fill)
 		return
 	}
 	if b.h >= textHeight+4 {
-		if name := fitLabel(n.name, b.w-6); name != "" {
+		if name := fitLabel(cmp.Or(n.short, n.name), b.w-6); name != "" {
 			m.label(name, b.x+3, b.y+textHeight+2, false)
 			if size := progress.FormatBytes(n.size); b.h >= 2*textHeight+8 && float64(len(size))*charWidth <= b.w-6 {
 				m.label(size, b.x+3, b.y+2*textHeight+5, false)
