@@ -104,7 +104,7 @@ func (s *solver) trace(chain []*pkg, c *clause) Problem {
 			if f.with != nil {
 				return Problem{
 					Kind: Conflict, Name: s.u.name(t.pkg), Chain: s.names(append(chain, t.pkg)),
-					Text: fmt.Sprintf("%s %s %s, but %s is in conflict with %s%s%s", s.u.name(k), verb(c.kind), c, s.u.name(t.pkg), s.u.name(f.with), s.path(f.with), s.route(chain)),
+					Text: fmt.Sprintf("%s %s %s, but %s%s", s.u.name(k), verb(c.kind), c, s.clash(t, f), s.route(chain)),
 				}
 			}
 		}
@@ -116,6 +116,27 @@ func (s *solver) trace(chain []*pkg, c *clause) Problem {
 	}
 	p.Text = fmt.Sprintf("%s %s %s, but %s%s", s.u.name(k), verb(c.kind), c, strings.Join(reasons, "; "), s.route(chain))
 	return p
+}
+
+// clash describes why a version had to give way to another package.
+func (s *solver) clash(t *version, f failure) string {
+	name, with := s.u.name(t.pkg), s.u.name(f.with)
+	var v *version // of the other one
+	if v = s.at(f.with).in; v == nil {
+		v = f.with.versions[0]
+	}
+	text := ""
+	switch {
+	case f.clause == nil || !f.clause.kind.negative():
+		text = fmt.Sprintf("%s is in conflict with %s", name, with)
+	case f.clause.alts[0].implicit && f.clause.kind == breaks:
+		text = fmt.Sprintf("%s %s and %s %s would have to be of one version", name, t.p.Version, with, v.p.Version)
+	case f.clause.alts[0].implicit:
+		text = fmt.Sprintf("%s and %s cannot be installed together", name, with)
+	default:
+		text = fmt.Sprintf("%s %s %s", with, verb(f.clause.kind), f.clause)
+	}
+	return text + s.path(f.with)
 }
 
 // owns says whether a clause is one of the package's own.
