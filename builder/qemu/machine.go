@@ -64,6 +64,11 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	m.Forwards = c.Forwards
 	m.cmd = c.Command(ctx, spec.program, args...)
 	m.cmd.WaitDelay = stopDelay
+	if c.Terminal {
+		// QEMU leaves the terminal as it found it when it may end in peace;
+		// after WaitDelay it is killed.
+		m.cmd.Cancel = func() error { return m.cmd.Process.Signal(syscall.SIGTERM) }
+	}
 	if m.cmd.SysProcAttr == nil {
 		// QEMU must not outlive us, however we end.
 		m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

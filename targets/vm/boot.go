@@ -73,19 +73,19 @@ func (b *build) cmdline() string {
 // and modules, the core image and the ESP, /etc/fstab. What the root has of
 // its own stays.
 func (b *build) addBoot() error {
-	t := b.tree // is out of order until the end: what is there is looked up in Root
+	ed := newEditor(b.Root, b.Epoch)
 	if e, err := lookup(b.Root, "boot/grub/grub.cfg"); err != nil {
 		return err
 	} else if e == nil {
-		b.text(t, "boot/grub/grub.cfg", b.grubConfig())
+		ed.text("boot/grub/grub.cfg", b.grubConfig())
 	}
 	if e, err := lookup(b.Root, "usr/sbin/update-grub"); err != nil {
 		return err
 	} else if e != nil {
-		b.text(t, "etc/default/grub.d/50-cloudy.cfg", b.grubDefaults())
+		ed.text("etc/default/grub.d/50-cloudy.cfg", b.grubDefaults())
 	}
 	if b.has(BIOS) {
-		if err := b.addBIOS(); err != nil {
+		if err := b.addBIOS(ed); err != nil {
 			return err
 		}
 	}
@@ -93,12 +93,12 @@ func (b *build) addBoot() error {
 		if err := b.addESP(); err != nil {
 			return err
 		}
-		b.dir(t, "boot/efi")
+		ed.dir("boot/efi")
 	}
-	if err := b.addFstab(); err != nil {
+	if err := b.addFstab(ed); err != nil {
 		return err
 	}
-	t.Sort()
+	b.tree = ed.tree()
 	return nil
 }
 
@@ -155,7 +155,7 @@ func biosModules() []string { return []string{"biosdisk", "part_gpt", "ext2", "s
 const biosPackage = "grub-pc-bin"
 
 // addBIOS links the core image and copies the modules that grub-install copies.
-func (b *build) addBIOS() error {
+func (b *build) addBIOS(ed *editor) error {
 	if _, err := file(b.Root, grub.Dir+"/kernel.img", biosPackage); err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (b *build) addBIOS() error {
 		e := &b.Root.Entries[i]
 		name, ok := strings.CutPrefix(e.Path, grub.Dir+"/")
 		if ok && e.Type == tree.File && (strings.HasSuffix(name, ".mod") || strings.HasSuffix(name, ".lst")) {
-			b.copy(b.tree, "boot/grub/i386-pc/"+name, e)
+			ed.copy("boot/grub/i386-pc/"+name, e)
 		}
 	}
 	return nil
@@ -203,25 +203,24 @@ func (b *build) addESP() error {
 	if err != nil {
 		return err
 	}
-	t := &tree.Tree{}
+	ed := newEditor(&tree.Tree{}, b.Epoch)
 	for _, dir := range []string{"EFI/BOOT/", "EFI/debian/"} {
 		name := dir + "shim" + b.a.efi + ".efi"
 		if dir == "EFI/BOOT/" {
 			name = dir + "BOOT" + strings.ToUpper(b.a.efi) + ".EFI"
 		}
-		b.copy(t, name, shim)
-		b.copy(t, dir+"grub"+b.a.efi+".efi", signed)
-		b.copy(t, dir+"mm"+b.a.efi+".efi", mok)
+		ed.copy(name, shim)
+		ed.copy(dir+"grub"+b.a.efi+".efi", signed)
+		ed.copy(dir+"mm"+b.a.efi+".efi", mok)
 	}
 	// GRUB's signed image has this path built in.
-	b.text(t, "EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)))
-	t.Sort()
-	b.esp = t
+	ed.text("EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)))
+	b.esp = ed.tree()
 	return nil
 }
 
 // addFstab writes /etc/fstab where there is none but an empty one, such as debootstrap and mmdebstrap leave.
-func (b *build) addFstab() error {
+func (b *build) addFstab(ed *editor) error {
 	if e, err := lookup(b.Root, "etc/fstab"); err != nil {
 		return err
 	} else if e != nil && e.Type == tree.File {
@@ -241,7 +240,7 @@ func (b *build) addFstab() error {
 	if b.has(UEFI) {
 		s += fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail 0 1\n", b.fat.UUID())
 	}
-	b.text(b.tree, "etc/fstab", s)
+	ed.text("etc/fstab", s)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"cloudy/builder/tree"
 )
@@ -73,13 +74,55 @@ func read(e *tree.Entry) ([]byte, error) {
 	return b, nil
 }
 
+// editor adds entries to a copy of a tree.
+type editor struct {
+	t     *tree.Tree
+	index map[string]int // of all paths
+	epoch time.Time
+}
+
+func newEditor(t *tree.Tree, epoch time.Time) *editor {
+	e := &editor{&tree.Tree{Entries: slices.Clone(t.Entries)}, make(map[string]int, len(t.Entries)), epoch}
+	for i := range e.t.Entries {
+		e.index[e.t.Entries[i].Path] = i
+	}
+	return e
+}
+
+// tree returns the result in order. Nothing can be added after it.
+func (ed *editor) tree() *tree.Tree {
+	ed.t.Sort()
+	ed.index = nil
+	return ed.t
+}
+
+func (ed *editor) put(e tree.Entry) {
+	if i, ok := ed.index[e.Path]; ok {
+		ed.t.Entries[i] = e
+		return
+	}
+	ed.index[e.Path] = len(ed.t.Entries)
+	ed.t.Entries = append(ed.t.Entries, e)
+}
+
 // dir adds a directory with those above it, where they are missing.
-func (b *build) dir(t *tree.Tree, name string) {
+func (ed *editor) dir(name string) {
 	for _, p := range above(name) {
-		if !slices.ContainsFunc(t.Entries, func(e tree.Entry) bool { return e.Path == p }) {
-			t.Entries = append(t.Entries, tree.Entry{Path: p, Type: tree.Dir, Mode: 0o755, MTime: b.Epoch})
+		if _, ok := ed.index[p]; !ok {
+			ed.put(tree.Entry{Path: p, Type: tree.Dir, Mode: 0o755, MTime: ed.epoch})
 		}
 	}
+}
+
+// text adds or replaces a file with content of ours.
+func (ed *editor) text(name, content string) {
+	ed.copy(name, &tree.Entry{Data: []byte(content), Size: int64(len(content)), MTime: ed.epoch})
+}
+
+// copy adds or replaces a file with the content of another.
+func (ed *editor) copy(name string, from *tree.Entry) {
+	ed.dir(path.Dir(name))
+	ed.put(tree.Entry{Path: name, Type: tree.File, Mode: 0o644, MTime: from.MTime, Size: from.Size, Source: from.Source, Data: from.Data})
 }
 
 // above lists a path and all its directories, the outermost first.
@@ -90,20 +133,4 @@ func above(name string) []string {
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// text adds or replaces a file with content of ours.
-func (b *build) text(t *tree.Tree, name, content string) {
-	b.copy(t, name, &tree.Entry{Data: []byte(content), Size: int64(len(content)), MTime: b.Epoch})
-}
-
-// copy adds or replaces a file with the content of another.
-func (b *build) copy(t *tree.Tree, name string, from *tree.Entry) {
-	e := tree.Entry{Path: name, Type: tree.File, Mode: 0o644, MTime: from.MTime, Size: from.Size, Source: from.Source, Data: from.Data}
-	b.dir(t, path.Dir(name))
-	if i := slices.IndexFunc(t.Entries, func(e tree.Entry) bool { return e.Path == name }); i >= 0 {
-		t.Entries[i] = e
-		return
-	}
-	t.Entries = append(t.Entries, e)
 }

@@ -73,7 +73,6 @@ func (b *build) prepare(ctx context.Context) error {
 		return err
 	}
 	b.ids()
-	b.tree = &tree.Tree{Entries: slices.Clone(b.Root.Entries)}
 	if err := b.addBoot(); err != nil {
 		return err
 	}

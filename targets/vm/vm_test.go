@@ -327,16 +327,61 @@ func content(t *testing.T, tr *tree.Tree, name string) string {
 func TestOwnFilesStay(t *testing.T) {
 	tr := root(t)
 	const fstab, cfg = "LABEL=mine / ext4 defaults 0 1\n", "# mine\n"
-	own := &build{Request: &targets.Request{Epoch: epoch}}
-	own.text(tr, "etc/fstab", fstab)
-	own.text(tr, "boot/grub/grub.cfg", cfg)
-	tr.Sort()
-	b := prepared(t, tr, Options{})
+	own := newEditor(tr, epoch)
+	own.text("etc/fstab", fstab)
+	own.text("boot/grub/grub.cfg", cfg)
+	b := prepared(t, own.tree(), Options{})
 	if got := content(t, b.tree, "etc/fstab"); got != fstab {
 		t.Errorf("fstab: %s", got)
 	}
 	if got := content(t, b.tree, "boot/grub/grub.cfg"); got != cfg {
 		t.Errorf("grub.cfg: %s", got)
+	}
+}
+
+// TestARM64: no BIOS, names of its own, another serial console.
+func TestARM64(t *testing.T) {
+	ed := newEditor(&tree.Tree{}, epoch)
+	for _, p := range []string{"usr/lib/shim/shimaa64.efi.signed", "usr/lib/shim/mmaa64.efi.signed",
+		"usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed", "boot/vmlinuz-6.12.9-arm64", "boot/initrd.img-6.12.9-arm64"} {
+		ed.text(p, p)
+	}
+	r := request(t, ed.tree(), Options{Formats: []string{Raw}})
+	r.Arch = "arm64"
+	list, err := Target{}.Build(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(list[0].Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table, err := gpt.Read(f, list[0].Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Partitions) != 2 || !strings.EqualFold(table.Partitions[0].Type.String(), gpt.RootARM64) {
+		t.Fatalf("partitions %+v", table.Partitions)
+	}
+	esp, err := fat.Open(io.NewSectionReader(f, table.Partitions[1].Start, table.Partitions[1].Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := esp.Entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Path)
+	}
+	want := "EFI EFI/BOOT EFI/BOOT/BOOTAA64.EFI EFI/BOOT/grubaa64.efi EFI/BOOT/mmaa64.efi EFI/debian EFI/debian/grub.cfg EFI/debian/grubaa64.efi EFI/debian/mmaa64.efi EFI/debian/shimaa64.efi"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("ESP: %s", got)
+	}
+	if out := run(t, "debugfs", "-R", "cat /boot/grub/grub.cfg", fmt.Sprintf("%s?offset=%d", list[0].Path, table.Partitions[0].Start)); !strings.Contains(out, "console=ttyAMA0,115200") {
+		t.Errorf("grub.cfg: %s", out)
 	}
 }
 

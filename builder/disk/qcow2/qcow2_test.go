@@ -80,8 +80,11 @@ func TestJudges(t *testing.T) {
 	if _, err := exec.LookPath("qemu-img"); err != nil {
 		missing(t, "qemu-img is not installed")
 	}
-	for _, size := range []int64{512, clusterSize, 3<<20 + 512, 1 << 30, 1<<30 + 512} {
-		for _, c := range []Compression{"", Zstd, Zlib, None} {
+	for _, size := range []int64{512, clusterSize, 16<<20 + 512, 1<<30 + 512} {
+		for _, c := range []Compression{"", Zlib, None} {
+			if size > 1<<30 && c == Zlib {
+				continue // the tables are no other than with zstd
+			}
 			t.Run(fmt.Sprintf("%d %s", size, c), func(t *testing.T) {
 				src := disk(t, size)
 				out := convert(t, src, Options{Compression: c})
@@ -94,7 +97,7 @@ func TestJudges(t *testing.T) {
 						t.Errorf("qemu-img %s: %v\n%s", args[0], err, msg)
 					}
 				}
-				if size == 3<<20+512 || size == 1<<30+512 && c == "" {
+				if size > clusterSize && (size < 1<<30 || c == "") {
 					same(t, src, out)
 				}
 			})
@@ -154,7 +157,7 @@ func TestReadsQEMU(t *testing.T) {
 func TestSameBits(t *testing.T) {
 	src := disk(t, 1<<30)
 	var want [32]byte
-	for i, procs := range []int{1, 2, 7} {
+	for i, procs := range []int{1, 3} {
 		before := runtime.GOMAXPROCS(procs)
 		b, err := os.ReadFile(convert(t, src, Options{}).Name())
 		runtime.GOMAXPROCS(before)

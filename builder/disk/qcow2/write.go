@@ -161,6 +161,7 @@ func compressAll(ctx context.Context, c Compression, work <-chan *job) error {
 func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
 
 func (j *job) compress(enc encoder) error {
+	j.out = make([]byte, 0, len(j.data))
 	for at := 0; at < len(j.data); at += clusterSize {
 		cluster := j.data[at:][:clusterSize]
 		if isZero(cluster) {
