@@ -202,7 +202,7 @@ func (l *loader) readFile(e *tree.Entry, at, n int64, last bool, pos int) error 
 
 // readAt fills dst with the content of e from byte at on, as far as it goes.
 func readAt(e *tree.Entry, dst []byte, at int64) (int, error) {
-	if e.Source == "" {
+	if e.Source == "" && e.Content == nil {
 		if at > int64(len(e.Data)) {
 			return 0, nil
 		}

@@ -52,7 +52,8 @@ func newGeometry(o Options, inodes uint64) (*geometry, bool) {
 			return nil, false
 		}
 		n := divUp(g.blocks, blocksPerGroup)
-		inodes := max(inodes, g.blocks*BlockSize/uint64(o.BytesPerInode))
+		most := min(n*8*BlockSize, 1<<31)
+		inodes := max(inodes, min(g.blocks*BlockSize/uint64(o.BytesPerInode), most))
 		perGroup := divUp(divUp(inodes, n), inodesPerBlock) * inodesPerBlock
 		if perGroup > 8*BlockSize {
 			return nil, false
