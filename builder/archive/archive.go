@@ -89,4 +89,17 @@ type Indexes struct {
 	Suites []*Suite
 
 	store *store.Store
+	fetch fetch.Config // to fetch again what turns out damaged
+}
+
+// Date is when the newest of the suites was made: the time that an image of
+// these packages can carry (SOURCE_DATE_EPOCH). It is zero without suites.
+func (x *Indexes) Date() time.Time {
+	var newest time.Time
+	for _, s := range x.Suites {
+		if s.Release.Date.After(newest) {
+			newest = s.Release.Date
+		}
+	}
+	return newest
 }

@@ -23,9 +23,10 @@ type index struct {
 	plainSize               int64 // bytes when decoded; 0 when the Release file does not say
 }
 
-// encodings of a Packages file, best first. For trixie's main the gzip file
-// is a third longer than the xz file and decodes in a seventh of the time,
-// but the decoded form is kept, so it is decoded once; xz spares the network.
+// encodings of a Packages file, best first. Of trixie's main, xz is 9.7 MB
+// and takes 0.6 seconds of one processor to decode, gzip 13.3 MB and 0.3
+// seconds: the network is what most people have less of, and the decoded
+// form is kept.
 var encodings = []string{".xz", ".gz", ""}
 
 // choose finds the Packages files that the source wants of a suite.
@@ -90,10 +91,7 @@ func (u *updater) indexes(ctx context.Context, suites []*Suite) error {
 			if cached(u.store, ix) {
 				continue
 			}
-			items = append(items, fetch.Item{
-				Name: s.Source.Name + " " + s.Name + " " + ix.path, URLs: s.indexURLs(ix),
-				SHA256: ix.file.SHA256, Size: ix.file.Size,
-			})
+			items = append(items, s.item(ix))
 		}
 	}
 	if len(errs) > 0 {
@@ -103,6 +101,13 @@ func (u *updater) indexes(ctx context.Context, suites []*Suite) error {
 		return nil
 	}
 	return u.client.Fetch(ctx, items, nil)
+}
+
+func (s *Suite) item(ix index) fetch.Item {
+	return fetch.Item{
+		Name: s.Source.Name + " " + s.Name + " " + ix.path, URLs: s.indexURLs(ix),
+		SHA256: ix.file.SHA256, Size: ix.file.Size,
+	}
 }
 
 // indexURLs lists where an index can be had: by its hash first, because that

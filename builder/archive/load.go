@@ -15,6 +15,7 @@ import (
 
 	"cloudy/builder/deb"
 	"cloudy/builder/fail"
+	"cloudy/builder/fetch"
 	"cloudy/builder/progress"
 	"cloudy/builder/store"
 	"cloudy/builder/xz"
@@ -94,7 +95,14 @@ func (x *Indexes) Packages(ctx context.Context) ([]*deb.Package, error) {
 func (x *Indexes) load(ctx context.Context, s *Suite, ix index) ([]*deb.Package, error) {
 	data, err := readDecoded(x.store, ix)
 	if err != nil {
-		if data, err = decode(x.store, ix); err != nil {
+		data, err = decode(x.store, ix)
+		if errors.Is(err, store.ErrDigest) || errors.Is(err, store.ErrNotExist) {
+			// Damaged in the store, and dropped by now: once more from the mirror.
+			if err = fetch.New(x.store, x.fetch).Fetch(ctx, []fetch.Item{s.item(ix)}, nil); err == nil {
+				data, err = decode(x.store, ix)
+			}
+		}
+		if err != nil {
 			return nil, err
 		}
 		data = strip(data)
@@ -139,7 +147,6 @@ func decode(st *store.Store, ix index) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
 	var plain io.Reader
 	switch path.Ext(ix.path) {
 	case ".xz":
@@ -150,6 +157,9 @@ func decode(st *store.Store, ix index) ([]byte, error) {
 		plain = r
 	}
 	if err != nil {
+		if cerr := r.Close(); cerr != nil {
+			err = cerr
+		}
 		return nil, fail.Mark(fail.Network, err)
 	}
 	limit := ix.plainSize
@@ -162,8 +172,9 @@ func decode(st *store.Store, ix index) ([]byte, error) {
 	if err == nil && (n > limit || (ix.plainSize > 0 && n != ix.plainSize)) {
 		err = fmt.Errorf("decodes to %d bytes, want %d: %w", n, ix.plainSize, ErrHash)
 	}
-	if err == nil {
-		err = r.Close()
+	// Close hashes what is left, and a damaged blob explains any other error.
+	if cerr := r.Close(); cerr != nil {
+		err = cerr
 	}
 	if err != nil {
 		return nil, fail.Mark(fail.Network, err)

@@ -33,7 +33,7 @@ func Update(ctx context.Context, st *store.Store, srcs []Source, m *Mirrors, opt
 	}
 	u := &updater{store: st, client: fetch.New(st, opts.Fetch), offline: opts.Fetch.Offline, now: opts.Now(), mirrors: m}
 	defer u.client.CloseIdle()
-	x := &Indexes{store: st}
+	x := &Indexes{store: st, fetch: opts.Fetch}
 	var rings []*Keyring
 	for _, src := range srcs {
 		ring, err := keyringOf(src)
@@ -237,7 +237,9 @@ func clockNote(err error, data, sig []byte, clock time.Time) error {
 		}
 	}
 	if r, rerr := ParseRelease(text); rerr == nil && r.Date.After(clock.Add(maxSkew)) {
-		return fmt.Errorf("%w (it says that it was made on %s, but this machine's clock says %s)", err, stamp(r.Date), stamp(clock))
+		return fail.WithHint(fail.Host,
+			fmt.Errorf("%w (it says that it was made on %s, but this machine's clock says %s)", err, stamp(r.Date), stamp(clock)),
+			"Set this machine's clock.")
 	}
 	return err
 }

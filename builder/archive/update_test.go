@@ -106,6 +106,9 @@ func TestUpdate(t *testing.T) {
 	if inRelease, _ := os.ReadFile(filepath.Join(b.Dir, "dists/trixie/InRelease")); s.Digest != store.DigestOf(inRelease) {
 		t.Errorf("digest %s", s.Digest)
 	}
+	if !x.Date().Equal(archivetest.Date) {
+		t.Errorf("date %v", x.Date())
+	}
 	list, _ := x.Packages(context.Background())
 	for _, p := range list {
 		want := "main"
@@ -179,14 +182,6 @@ func TestDamagedCopiesAreMadeAgain(t *testing.T) {
 	}
 	if damaged != 3 { // InRelease, Packages.xz, decoded copy
 		t.Fatalf("%d blobs", damaged)
-	}
-	// The decoded copy goes first, then the index turns out bad too; the next update heals.
-	x, err := b.update(t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := x.Packages(context.Background()); !errors.Is(err, store.ErrDigest) {
-		t.Logf("first: %v", err)
 	}
 	if got := b.names(t); got != want {
 		t.Errorf("got %s", got)
@@ -296,7 +291,7 @@ func TestUpdateErrors(t *testing.T) {
 		}, ErrExpired, fail.Network, []string{"valid until 2026-01-10", "allow_expired"}},
 		{"from the future", func(t *testing.T, b *bench) {
 			b.opts.Now = func() time.Time { return archivetest.Date.Add(-8 * day) }
-		}, ErrSignature, fail.Network, []string{"clock says 2025-12-26"}},
+		}, ErrSignature, fail.Host, []string{"clock says 2025-12-26", "Set this machine's clock"}},
 		{"no suite", func(t *testing.T, b *bench) { b.src.Suites = []string{"trxie"} }, ErrNoSuite, fail.Network, []string{"trxie", "/dists/trxie/InRelease", "--mirror debian="}},
 		{"another suite", func(t *testing.T, b *bench) {
 			os.Rename(filepath.Join(b.Dir, "dists/trixie"), filepath.Join(b.Dir, "dists/old"))

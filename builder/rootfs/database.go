@@ -99,6 +99,10 @@ func (in *installed) setConffiles(p *staged, conffiles map[string]*conffile, mod
 	// The order of the conffiles member is the order of the field.
 	for line := range strings.Lines(string(p.control["conffiles"].Data)) {
 		path, ok := strings.CutPrefix(strings.TrimSpace(line), "/")
+		if gone, remove := strings.CutPrefix(strings.TrimSpace(line), "remove-on-upgrade /"); remove {
+			in.conffiles = append(in.conffiles, "/"+strings.TrimSpace(gone)+" newconffile remove-on-upgrade")
+			continue
+		}
 		if !ok || conffiles[path] == nil {
 			continue
 		}
@@ -150,12 +154,13 @@ func (in *installed) writeInfo(root string) error {
 	return nil
 }
 
-// stanza is the package's paragraph in the status file while it is unpacked.
+// stanza is the package's paragraph in the status file while it is unpacked:
+// its control file to the letter, with the state put in.
 func (in *installed) stanza() string {
 	var b strings.Builder
-	for _, f := range in.para.Fields {
-		fmt.Fprintf(&b, "%s: %s\n", f.Name, f.Value)
-		if strings.EqualFold(f.Name, "Package") {
+	for line := range strings.Lines(strings.Trim(string(in.control["control"].Data), "\n") + "\n") {
+		b.WriteString(line)
+		if len(line) > 8 && strings.EqualFold(line[:8], "package:") {
 			b.WriteString("Status: install ok unpacked\n")
 		}
 	}

@@ -95,3 +95,23 @@ func (d *dirs) lstat(p string) (st unix.Stat_t, ok bool, err error) {
 	}
 	return st, err == nil, err
 }
+
+// writeAt writes a small file with mode 0644 into the directory fd.
+func writeAt(fd int, base, content string) error {
+	f, err := unix.Openat(fd, base, unix.O_CREAT|unix.O_TRUNC|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(f)
+	if err := unix.Fchmod(f, 0o644); err != nil {
+		return err
+	}
+	for b := []byte(content); len(b) > 0; {
+		n, err := unix.Write(f, b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}

@@ -16,6 +16,7 @@ import (
 
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
+	"cloudy/builder/sandbox"
 )
 
 // Package is one package to install.
@@ -23,8 +24,7 @@ type Package struct {
 	Name         string
 	Version      string
 	Architecture string
-	PreDepends   []string // Pre-Depends and all that those need in turn, by name: what must be configured before the preinst runs
-	Auto         bool     // came in as a dependency: apt's Auto-Installed mark
+	Auto         bool // came in as a dependency: apt's Auto-Installed mark
 
 	// File waits until the .deb is complete and returns its path.
 	File func(ctx context.Context) (string, error)
@@ -48,7 +48,11 @@ type Request struct {
 	// Rest is everything else in configure order.
 	Rest []Package
 
+	Sandbox *sandbox.Sandbox // where scripts run
 	Debconf []Debconf
+	// Seeds are files that must be there before packages are configured,
+	// path to content; one whose folder no package brought is left out.
+	Seeds   map[string]string
 	Exclude func(path string) bool // path-exclude (dpkg(1)); nil keeps everything
 	Epoch   time.Time              // SOURCE_DATE_EPOCH of scripts
 	Timeout time.Duration          // of one dpkg run or script; 0 is no limit
@@ -112,7 +116,7 @@ func newInstaller(req Request) (*installer, error) {
 		in.order = append(in.order, j)
 		in.byName[p.Name] = j
 	}
-	in.runner = &scriptRunner{root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
+	in.runner = &scriptRunner{sandbox: req.Sandbox, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
 	return in, nil
 }
 
@@ -248,8 +252,15 @@ func (in *installer) installRest(ctx context.Context) error {
 			return step.End(err)
 		}
 	}
-	for _, round := range preinstRounds(rest) {
+	needs, err := preDepends(rest)
+	if err != nil {
+		return step.End(err)
+	}
+	for _, round := range preinstRounds(rest, needs) {
 		if err := in.placeRound(ctx, round.place); err != nil {
+			return step.End(err)
+		}
+		if err := in.writeSeeds(); err != nil {
 			return step.End(err)
 		}
 		if err := in.configure(ctx, step, round.configure); err != nil {
@@ -290,6 +301,20 @@ func (in *installer) placeRound(ctx context.Context, jobs []*job) error {
 		placed = append(placed, inst)
 	}
 	return in.register(placed)
+}
+
+// writeSeeds writes the files of Seeds whose folders are there.
+func (in *installer) writeSeeds() error {
+	for p, content := range in.Seeds {
+		fd, base, err := in.placer.dirs.parent(p)
+		if err != nil {
+			continue // its package is not in this root, or not yet
+		}
+		if err := writeAt(fd, base, content); err != nil {
+			return fmt.Errorf("write /%s: %w", p, hostErr(err))
+		}
+	}
+	return nil
 }
 
 // register puts placed packages on record as unpacked.

@@ -22,10 +22,10 @@ import (
 // /usr/share/doc/init-system-helpers/README.policy-rc.d.gz).
 const policyRC = "#!/bin/sh\nexit 101\n"
 
-// scriptEnv is the whole environment of maintainer scripts. Nothing of the
+// ScriptEnv is the whole environment of maintainer scripts. Nothing of the
 // caller leaks in: a TMPDIR from outside breaks postinsts of base-passwd,
 // ca-certificates and openssh-server.
-func scriptEnv(epoch time.Time) []string {
+func ScriptEnv(epoch time.Time) []string {
 	return []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "TERM=dumb", "LC_ALL=C.UTF-8", "LANGUAGE=C",
@@ -37,6 +37,7 @@ func scriptEnv(epoch time.Time) []string {
 
 // scriptRunner runs maintainer scripts and dpkg inside the root.
 type scriptRunner struct {
+	sandbox *sandbox.Sandbox
 	root    string
 	epoch   time.Time
 	timeout time.Duration
@@ -53,7 +54,7 @@ func (r *scriptRunner) open(ctx context.Context) (*sandbox.Session, error) {
 	if r.session != nil {
 		return r.session, nil
 	}
-	s, err := sandbox.Open(ctx, sandbox.Root{Dir: r.root}, sandbox.Options{
+	s, err := r.sandbox.Open(ctx, sandbox.Root{Dir: r.root}, sandbox.Options{
 		Hostname: "localhost",
 		Binds: []sandbox.Bind{
 			{Target: "/usr/sbin/policy-rc.d", Data: []byte(policyRC), Mode: 0o755},
@@ -67,7 +68,7 @@ func (r *scriptRunner) open(ctx context.Context) (*sandbox.Session, error) {
 	return s, nil
 }
 
-// restart ends the session, so that the next run sees files that came since.
+// close ends the session.
 func (r *scriptRunner) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +84,7 @@ func (r *scriptRunner) close() error {
 type command struct {
 	what  string // for messages: "preinst of squid"
 	args  []string
-	env   []string // besides scriptEnv
+	env   []string // besides ScriptEnv
 	stdin io.Reader
 	step  *progress.Step
 	files []*os.File // inherited from descriptor 3 on
@@ -98,18 +99,29 @@ func (r *scriptRunner) run(ctx context.Context, c command) error {
 	if err != nil {
 		return err
 	}
+	return runLogged(ctx, s, c.step, c.what, sandbox.Command{
+		Args: c.args, Env: append(ScriptEnv(r.epoch), c.env...), Dir: "/",
+		Stdin: c.stdin, Timeout: r.timeout, ExtraFiles: c.files,
+	}, r.log)
+}
+
+// RunLogged runs a command of a recipe in a session: its output goes line by
+// line to the step and to log, and its end is in the error.
+func RunLogged(ctx context.Context, s *sandbox.Session, step *progress.Step, what string, args, env []string, timeout time.Duration, log func(string)) error {
+	return runLogged(ctx, s, step, what, sandbox.Command{Args: args, Env: env, Dir: "/", Timeout: timeout}, log)
+}
+
+func runLogged(ctx context.Context, s *sandbox.Session, step *progress.Step, what string, c sandbox.Command, log func(string)) error {
 	out := &lineWriter{line: func(line string) {
-		if r.log != nil {
-			r.log(line)
+		if log != nil {
+			log(line)
 		}
-		if c.step != nil {
-			c.step.Log(line)
+		if step != nil {
+			step.Log(line)
 		}
 	}}
-	err = s.Run(ctx, sandbox.Command{
-		Args: c.args, Env: append(scriptEnv(r.epoch), c.env...), Dir: "/",
-		Stdin: c.stdin, Stdout: out, Stderr: out, Timeout: r.timeout, ExtraFiles: c.files,
-	})
+	c.Stdout, c.Stderr = out, out
+	err := s.Run(ctx, c)
 	out.flush()
 	if err == nil {
 		return nil
@@ -117,7 +129,7 @@ func (r *scriptRunner) run(ctx context.Context, c command) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fail.Mark(fail.Build, &ScriptError{What: c.what, Output: out.tail(), Err: err})
+	return fail.Mark(fail.Build, &ScriptError{What: what, Output: out.tail(), Err: err})
 }
 
 // ScriptError is a program inside the root that failed.
@@ -181,7 +193,7 @@ func (in *installer) configure(ctx context.Context, step *progress.Step, jobs []
 	}
 	args := []string{"dpkg", "--status-fd", "3", "--force-unsafe-io", "--no-triggers", "--configure"}
 	for _, j := range jobs {
-		args = append(args, j.Name+":"+j.archQualifier(in.Architecture))
+		args = append(args, j.Name+":"+j.staged.arch)
 	}
 	current, err := in.dpkg(ctx, step, args)
 	if err != nil {
@@ -195,14 +207,6 @@ func (in *installer) configure(ctx context.Context, step *progress.Step, jobs []
 		j.done = true
 	}
 	return nil
-}
-
-// archQualifier is the architecture by which dpkg knows an installed package.
-func (j *job) archQualifier(native string) string {
-	if j.Architecture == "all" {
-		return native
-	}
-	return j.Architecture
 }
 
 // triggers processes what is still pending.

@@ -79,7 +79,7 @@ func Scrub(t *tree.Tree, epoch time.Time, declared func(path string) bool) *tree
 			action, hit := scrubbed(e.Path)
 			switch {
 			case hit && action == truncate && e.Type == tree.File:
-				e.Source, e.Data, e.Size = "", nil, 0
+				e.Source, e.Content, e.Data, e.Size = "", nil, nil, 0
 			case hit && action != truncate:
 				gone[e.Path] = true
 				continue

@@ -100,7 +100,7 @@ func initMain() int {
 
 // fault is the report of err.
 func fault(id uint64, err error) message {
-	m := message{ID: id, Kind: kindFault, Err: err.Error()}
+	m := message{ID: id, Kind: kindFault, Err: err.Error(), NoOver: errors.Is(err, ErrNoOverlay)}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		m.Errno = int(errno)

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -296,69 +294,4 @@ func (p *initProc) mountPoint(dir string, mount func(at string) error) error {
 	}
 	p.session = append(p.session, &bound{target: at, mounted: true})
 	return nil
-}
-
-// mountOverlay mounts a view of layers, the topmost first, at a directory.
-func mountOverlay(layers []string, upper, work, at string) error {
-	// Descriptors instead of paths: no character needs escaping and the
-	// options fit into a page, whatever the paths are.
-	var open []*os.File
-	defer func() { closeAll(open) }()
-	path := func(dir string) (string, error) {
-		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return "", &os.PathError{Op: "open", Path: dir, Err: err}
-		}
-		open = append(open, os.NewFile(uintptr(fd), dir))
-		return fmt.Sprintf("/proc/self/fd/%d", fd), nil
-	}
-	var lower []string
-	for _, dir := range layers {
-		s, err := path(dir)
-		if err != nil {
-			return err
-		}
-		lower = append(lower, s)
-	}
-	options := "lowerdir=" + strings.Join(lower, ":")
-	var flags uintptr
-	if upper == "" {
-		flags = unix.MS_RDONLY
-		if len(lower) == 1 { // overlayfs wants two
-			options += ":" + lower[0]
-		}
-	} else {
-		u, err := path(upper)
-		if err != nil {
-			return err
-		}
-		w, err := path(work)
-		if err != nil {
-			return err
-		}
-		options += ",upperdir=" + u + ",workdir=" + w
-	}
-	// userxattr: the one format that every mode can write. No redirects and no
-	// metadata-only copies: a layer must be complete for those who read it without
-	// overlayfs. volatile: unmounting must not sync the whole disk.
-	options += ",userxattr,index=off,xino=off,metacopy=off,redirect_dir=nofollow"
-	err := error(unix.EINVAL)
-	if upper != "" {
-		err = unix.Mount("overlay", at, "overlay", flags, options+",volatile")
-	}
-	if err == unix.EINVAL {
-		err = unix.Mount("overlay", at, "overlay", flags, options)
-	}
-	if err != nil {
-		return fmt.Errorf("mount overlay at %s: %w", at, err)
-	}
-	return nil
-}
-
-// clearWork empties a work directory of overlayfs. What volatile leaves there forbids the next mount.
-func clearWork(work string) error {
-	if work == "" {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(work, "work"))
 }

@@ -15,7 +15,7 @@ import (
 // orphans come to init so that they can be found at the end.
 func (p *initProc) enterPlain() error {
 	if len(p.setup.Layers) > 0 {
-		return fmt.Errorf("layers need overlayfs, which needs CAP_SYS_ADMIN: %w", errors.ErrUnsupported)
+		return fmt.Errorf("%w: it needs CAP_SYS_ADMIN", ErrNoOverlay)
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("collect orphans: %w", err)

@@ -25,8 +25,9 @@ type message struct {
 	Run   *runRequest `json:"run,omitempty"`
 
 	Status int    `json:"status,omitempty"` // kindExit: as wait(2) gives it
-	Err    string `json:"err,omitempty"`    // kindFailed
-	Errno  int    `json:"errno,omitempty"`  // kindFailed: the cause, when it was the kernel
+	Err    string `json:"err,omitempty"`    // kindFault
+	Errno  int    `json:"errno,omitempty"`  // kindFault: the cause, when it was the kernel
+	NoOver bool   `json:"noover,omitempty"` // kindFault: it is ErrNoOverlay
 	Usage  usage  `json:"usage,omitzero"`   // kindExit
 }
 

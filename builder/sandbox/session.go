@@ -143,20 +143,24 @@ func (s *Session) launch() error {
 
 // fault turns a report of failure into an error.
 func (m message) fault() error {
-	if m.Errno == 0 {
-		return errors.New(m.Err)
+	e := &remoteError{text: m.Err}
+	if m.Errno != 0 {
+		e.causes = append(e.causes, syscall.Errno(m.Errno))
 	}
-	return &remoteError{m.Err, syscall.Errno(m.Errno)}
+	if m.NoOver {
+		e.causes = append(e.causes, ErrNoOverlay)
+	}
+	return e
 }
 
-// remoteError is an error of init's, with its cause.
+// remoteError is an error of init's, with what callers may ask about.
 type remoteError struct {
-	text  string
-	errno syscall.Errno
+	text   string
+	causes []error
 }
 
-func (e *remoteError) Error() string { return e.text }
-func (e *remoteError) Unwrap() error { return e.errno }
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Unwrap() []error { return e.causes }
 
 // receive hands init's reports to the calls they belong to.
 func (s *Session) receive() {

@@ -137,6 +137,50 @@ func TestOnlineResize(t *testing.T) {
 	fsck(t, path, 0)
 }
 
+// TestOnlineResizeInVM lets another kernel grow its root at boot, as a node
+// does. CLOUDY_TEST_KERNEL names a Linux for amd64 with ext4 and NVMe built
+// in, as Debian's cloud kernels have.
+func TestOnlineResizeInVM(t *testing.T) {
+	kernel := os.Getenv("CLOUDY_TEST_KERNEL")
+	qemu, err := exec.LookPath("qemu-system-x86_64")
+	if kernel == "" || err != nil {
+		t.Skip("wants qemu-system-x86_64 and a kernel in CLOUDY_TEST_KERNEL")
+	}
+	init := filepath.Join(t.TempDir(), "init")
+	build := exec.Command("go", "build", "-o", init, "./testdata/growinit")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	info, err := os.Stat(init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := torture(t)
+	tr.Entries = append(tr.Entries,
+		tree.Entry{Path: "dev/console", Type: tree.Char, Mode: 0o600, Major: 5, Minor: 1},
+		tree.Entry{Path: "init", Type: tree.File, Mode: 0o755, Size: info.Size(), Source: init},
+		tree.Entry{Path: "proc", Type: tree.Dir, Mode: 0o755})
+	tr.Sort()
+	for _, c := range []struct{ from, to int64 }{{128 << 20, 40 << 30}, {2 << 30, 1 << 40}} {
+		t.Run(fmt.Sprintf("%d-%d", c.from>>20, c.to>>20), func(t *testing.T) {
+			path := writeImage(t, tr, testOptions(c.from), 0)
+			if err := os.Truncate(path, c.to); err != nil {
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), qemu, "-cpu", "qemu64,-cx16", "-m", "512", "-nographic", "-no-reboot", "-net", "none",
+				"-kernel", kernel, "-append", fmt.Sprintf("console=ttyS0 quiet root=/dev/nvme0n1 rw init=/init panic=-1 grow=%d", c.to),
+				"-drive", "if=none,id=d,format=raw,discard=unmap,file="+path, "-device", "nvme,drive=d,serial=1")
+			out, err := cmd.CombinedOutput()
+			if err != nil || !strings.Contains(string(out), "GROW DONE") {
+				t.Fatalf("qemu: %v\n%s", err, clip(out))
+			}
+			t.Log(strings.TrimSpace(string(out[max(0, len(out)-300):])))
+			fsck(t, path, 0)
+		})
+	}
+}
+
 func TestOfflineResize(t *testing.T) {
 	want := torture(t)
 	for _, c := range []struct{ from, to int64 }{

@@ -24,10 +24,13 @@ func missing(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// hostFiles reads the files of the host's grub-pc-bin.
+// grubDir is where the files of grub-pc-bin are: in the root that
+// CLOUDY_TEST_ROOT names, or on the host.
+func grubDir() string { return filepath.Join("/", os.Getenv("CLOUDY_TEST_ROOT"), Dir) }
+
 func hostFiles(t *testing.T) Files {
 	t.Helper()
-	dir := "/" + Dir
+	dir := grubDir()
 	if _, err := os.Stat(filepath.Join(dir, "kernel.img")); err != nil {
 		missing(t, "grub-pc-bin is not installed")
 	}
@@ -86,7 +89,7 @@ func TestSameAsMkimage(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			dir := t.TempDir()
 			out := filepath.Join(dir, "core.img")
-			args := []string{"-O", "i386-pc", "-p", tc.opts.Prefix, "-o", out}
+			args := []string{"-d", grubDir(), "-O", "i386-pc", "-p", tc.opts.Prefix, "-o", out}
 			if tc.opts.Config != "" {
 				cfg := filepath.Join(dir, "cfg")
 				if err := os.WriteFile(cfg, []byte(tc.opts.Config), 0o600); err != nil {

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"cloudy/builder/sandbox"
+	"cloudy/targets"
+)
+
+func (a *App) buildCommand() *cobra.Command {
+	var out string
+	c := &cobra.Command{
+		Use:     "build [IMAGE[:TARGET]...]",
+		GroupID: groupBuild,
+		Short:   "Build images",
+		Long: `Build images out of the recipe. Without an argument, build the image "node" (or the
+only image there is); IMAGE builds all its targets, IMAGE:TARGET one of them. All
+targets of an image come from one root filesystem, which is built once.
+
+With a lock file beside the recipe the build uses the packages that it pins, and
+says so when the recipe has changed since. Without one it resolves anew.
+
+What is in the store or in the output folder already is not made again.`,
+		Example:           "  cloudy build\n  cloudy build node:vm --out /srv/images\n  cloudy build node --offline",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.CompleteTargets,
+		RunE: func(c *cobra.Command, args []string) error {
+			sb, err := sandbox.Enter(c.Context(), sandbox.EnterOptions{})
+			if err != nil {
+				return err
+			}
+			m, err := a.Module(c.Context())
+			if err != nil {
+				return err
+			}
+			chosen, err := a.choose(m, args)
+			if err != nil {
+				return err
+			}
+			e, done, err := a.engine(c.Context(), sb, out)
+			if err != nil {
+				return err
+			}
+			defer done()
+			log, logPath := a.scriptLog(out)
+			if log != nil {
+				defer log.Close()
+				e.Scripts = log
+			}
+			ctx, end := a.Progress(c.Context())
+			var made []targets.Artefact
+			for _, s := range chosen {
+				l, lerr := a.pinned(ctx, e, s.image)
+				if err = lerr; err != nil {
+					break
+				}
+				b, berr := e.New(s.image, l, s.targets)
+				if err = berr; err != nil {
+					break
+				}
+				var list []targets.Artefact
+				if list, err = b.Run(ctx); err != nil {
+					break
+				}
+				made = append(made, list...)
+			}
+			end(err, logPath)
+			if err != nil {
+				return err
+			}
+			for _, f := range made {
+				printf(a.Out, "%s\n", filepath.ToSlash(f.Path))
+				printf(a.Err, "  %s\n", f.Usage)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&out, "out", "o", "out", "`folder` for the images")
+	return c
+}

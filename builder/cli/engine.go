@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"cloudy/builder/archive"
+	"cloudy/builder/fail"
+	"cloudy/builder/lock"
+	"cloudy/builder/plan"
+	"cloudy/builder/recipe"
+	"cloudy/builder/sandbox"
+)
+
+// defaultImage is what "cloudy build" builds when nobody says what.
+const defaultImage = "node"
+
+// engine opens the store and all that a build works with. The function
+// returned closes it.
+func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*plan.Engine, func(), error) {
+	mirrors, err := archive.HostMirrors(a.Flags.Mirrors)
+	if err != nil {
+		return nil, nil, fail.Mark(fail.User, err)
+	}
+	st, err := a.Store()
+	if err != nil {
+		return nil, nil, err
+	}
+	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log}
+	return e, func() { st.Close() }, nil
+}
+
+// selection is one image to build with the targets asked for.
+type selection struct {
+	image   *recipe.Image
+	targets []recipe.Target
+}
+
+// choose turns IMAGE and IMAGE:TARGET into images with targets. A name alone
+// means all targets of the image that this program makes.
+func (a *App) choose(m *recipe.Module, args []string) ([]selection, error) {
+	if len(args) == 0 {
+		args = []string{defaultImage}
+		if names := m.Images(); len(names) == 1 {
+			args = names
+		}
+	}
+	var out []selection
+	at := map[string]int{}
+	for _, arg := range args {
+		name, target, one := strings.Cut(arg, ":")
+		i, ok := at[name]
+		if !ok {
+			img, err := a.Image(m, name)
+			if err != nil {
+				return nil, err
+			}
+			i = len(out)
+			at[name] = i
+			out = append(out, selection{image: img})
+		}
+		s := &out[i]
+		if one {
+			t, diags := s.image.Target(target)
+			if err := a.Diagnose(m, diags); err != nil {
+				return nil, err
+			}
+			s.add(t)
+			continue
+		}
+		for _, t := range s.image.Targets {
+			if contains(plan.CanMake(), t.Name) {
+				s.add(t)
+			}
+		}
+	}
+	for _, s := range out {
+		if len(s.targets) == 0 {
+			return nil, fail.WithHint(fail.User, fmt.Errorf("image %q has no target to build", s.image.Name),
+				"give it a block such as target \"vm\" {}")
+		}
+	}
+	return out, nil
+}
+
+func (s *selection) add(t recipe.Target) {
+	for _, have := range s.targets {
+		if have.Name == t.Name {
+			return
+		}
+	}
+	s.targets = append(s.targets, t)
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// lockPath is where the recipe's lock is: beside the recipe, or in this
+// folder for the built-in one.
+func (a *App) lockPath() string {
+	dir := a.Flags.Recipe
+	if dir == "" {
+		dir = "."
+	}
+	if st, err := os.Stat(dir); err == nil && !st.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	return filepath.Join(dir, lock.FileName)
+}
+
+// inputs are the parts of the recipe that a lock of the image keeps in mind.
+func inputs(img *recipe.Image) (map[string]string, error) {
+	d, err := img.Digest()
+	return d.Parts, err
+}
+
+// pinned returns the lock of an image: the one on disk when there is a lock
+// file, which must fit the recipe, else a fresh one.
+func (a *App) pinned(ctx context.Context, e *plan.Engine, img *recipe.Image) (*lock.Image, error) {
+	in, err := inputs(img)
+	if err != nil {
+		return nil, err
+	}
+	file, err := lock.Load(a.lockPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return e.Fresh(ctx, img, in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key := lock.Key(img.Name, img.Arch)
+	l := file.Images[key]
+	if l == nil {
+		return nil, fail.WithHint(fail.User, fmt.Errorf("%s has no entry for %s", a.lockPath(), key), fmt.Sprintf("'cloudy lock %s' adds it", img.Name))
+	}
+	if drift := plan.Drift(l, in); len(drift) > 0 {
+		return nil, fail.WithHint(fail.User,
+			fmt.Errorf("the recipe has changed since %s was made: %s", a.lockPath(), strings.Join(drift, ", ")),
+			"'cloudy lock' brings it up to date and keeps all versions that it can")
+	}
+	return l, nil
+}
+
+// scriptLog opens the file that keeps all output of scripts.
+func (a *App) scriptLog(out string) (io.WriteCloser, string) {
+	path := filepath.Join(out, "build.log")
+	if os.MkdirAll(out, 0o755) != nil {
+		return nil, ""
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, ""
+	}
+	return f, path
+}

@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/plan"
+	"cloudy/builder/progress"
+)
+
+func (a *App) planCommand() *cobra.Command {
+	var asJSON, asDot bool
+	var out string
+	c := &cobra.Command{
+		Use:     "plan [IMAGE[:TARGET]...]",
+		GroupID: groupBuild,
+		Short:   "Show what a build would do, and why",
+		Long: `Show the steps of a build with the hash of all that goes into each, whether its
+result is there already, and why not when it is not. Nothing is built.`,
+		Example:           "  cloudy plan node\n  cloudy plan node:vm --json\n  cloudy plan node --dot | dot -Tsvg > plan.svg",
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: a.CompleteTargets,
+		RunE: func(c *cobra.Command, args []string) error {
+			if asJSON && asDot {
+				return fail.Mark(fail.User, fmt.Errorf("--json and --dot exclude each other"))
+			}
+			m, err := a.Module(c.Context())
+			if err != nil {
+				return err
+			}
+			chosen, err := a.choose(m, args)
+			if err != nil {
+				return err
+			}
+			e, done, err := a.engine(c.Context(), nil, out)
+			if err != nil {
+				return err
+			}
+			defer done()
+			var steps []*plan.Step
+			for _, s := range chosen {
+				l, err := a.pinned(c.Context(), e, s.image)
+				if err != nil {
+					return err
+				}
+				b, err := e.New(s.image, l, s.targets)
+				if err != nil {
+					return err
+				}
+				switch {
+				case asJSON || asDot:
+					steps = append(steps, b.Steps...)
+				default:
+					a.printPlan(b)
+				}
+			}
+			if asDot {
+				return plan.WriteDot(a.Out, steps)
+			}
+			if asJSON {
+				return writeJSON(a.Out, steps)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVar(&asDot, "dot", false, "as a graph in Graphviz's language")
+	c.Flags().StringVarP(&out, "out", "o", "out", "`folder` where the images would go")
+	return c
+}
+
+func (a *App) printPlan(b *plan.Build) {
+	var size int64
+	for i := range b.Lock.Packages {
+		size += b.Lock.Packages[i].Size
+	}
+	printf(a.Out, "%s for %s: %d packages, %s of downloads\n", b.Image.Name, b.Image.Arch, len(b.Lock.Packages), progress.FormatBytes(size))
+	for _, s := range b.Steps {
+		state := "cached"
+		if !s.Cached {
+			state = "run"
+		}
+		printf(a.Out, "  %-7s %s  %-20s %s\n", state, s.Key[:12], s.Name, s.Reason)
+	}
+}

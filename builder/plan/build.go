@@ -1,0 +1,252 @@
+package plan
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/progress"
+	"cloudy/builder/report"
+	"cloudy/builder/tree"
+	"cloudy/targets"
+)
+
+// Run carries the build out: what is in the store or in the output folder
+// already is not made again.
+func (b *Build) Run(ctx context.Context) ([]targets.Artefact, error) {
+	if done, ok := b.finished(); ok {
+		for _, s := range b.Steps {
+			progress.Begin(ctx, s.Name, 0, progress.Items).Cached("nothing changed")
+		}
+		return done, nil
+	}
+	if err := os.MkdirAll(b.engine.OutDir, 0o755); err != nil {
+		return nil, fail.Mark(fail.Host, err)
+	}
+	unlock, err := b.engine.Store.Lock(ctx, "out-"+b.Image.Name+"-"+b.Image.Arch)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	for _, s := range b.packages {
+		if s.Cached {
+			progress.Begin(ctx, s.Name, 0, progress.Items).Cached("in the store")
+		}
+	}
+	root, err := b.Root(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := b.makeTargets(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	step := progress.Begin(ctx, "reports", 0, progress.Files)
+	if err := step.End(b.reports(ctx, root, all)); err != nil {
+		return nil, err
+	}
+	return all, saveRecord(b.engine.Store, b.Image.Name, b.Image.Arch, b.Steps)
+}
+
+// finished returns the artefacts of all targets when every one is there and
+// made of the same.
+func (b *Build) finished() ([]targets.Artefact, bool) {
+	var all []targets.Artefact
+	for i, s := range b.targets {
+		made, ok := b.engine.artefacts(b.base(b.Targets[i]), s.Key)
+		if !ok {
+			return nil, false
+		}
+		all = append(all, made...)
+	}
+	return all, len(all) > 0
+}
+
+func (b *Build) makeTargets(ctx context.Context, root *tree.Tree) ([]targets.Artefact, error) {
+	seed, err := hex.DecodeString(b.root.Key)
+	if err != nil {
+		return nil, err
+	}
+	made := make([][]targets.Artefact, len(b.Targets))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, t := range b.Targets {
+		g.Go(func() error {
+			base, key := b.base(t), b.targets[i].Key
+			if have, ok := b.engine.artefacts(base, key); ok {
+				made[i] = have
+				progress.Begin(gctx, "target "+t.Name, 0, progress.Bytes).Cached("in the output folder")
+				return nil
+			}
+			k := kinds()[t.Name]
+			req := targets.Request{
+				Image: b.Image.Name, Arch: b.Image.Arch, Root: root, Epoch: b.epoch(), Seed: [32]byte(seed),
+				OutDir: b.engine.OutDir, BaseName: base, Options: k.options(b.Image, t),
+			}
+			for _, a := range b.Image.Kernel.Arguments {
+				req.KernelArgs = append(req.KernelArgs, a.Value)
+			}
+			var err error
+			if made[i], err = k.target.Build(gctx, req); err != nil {
+				return fmt.Errorf("target %s: %w", t.Name, err)
+			}
+			return b.engine.noteArtefacts(base, key, made[i])
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var all []targets.Artefact
+	for _, m := range made {
+		all = append(all, m...)
+	}
+	return all, nil
+}
+
+// madeNote is kept beside artefacts, so that a build that changes nothing is
+// known as such without reading them.
+type madeNote struct {
+	Key       string             `json:"key"`
+	Artefacts []targets.Artefact `json:"artefacts"`
+	Changed   []int64            `json:"changed"` // modification times, nanoseconds
+}
+
+func (e *Engine) notePath(base string) string {
+	return filepath.Join(e.OutDir, ".cloudy-"+base+".json")
+}
+
+func (e *Engine) haveArtefacts(base, key string) bool {
+	_, ok := e.artefacts(base, key)
+	return ok
+}
+
+func (e *Engine) artefacts(base, key string) ([]targets.Artefact, bool) {
+	data, err := os.ReadFile(e.notePath(base))
+	if err != nil {
+		return nil, false
+	}
+	var n madeNote
+	if json.Unmarshal(data, &n) != nil || n.Key != key || len(n.Artefacts) != len(n.Changed) {
+		return nil, false
+	}
+	for i, a := range n.Artefacts {
+		n.Artefacts[i].Path = filepath.Join(e.OutDir, filepath.Base(a.Path))
+		st, err := os.Stat(n.Artefacts[i].Path)
+		if err != nil || st.Size() != a.Size || st.ModTime().UnixNano() != n.Changed[i] {
+			return nil, false
+		}
+	}
+	return n.Artefacts, true
+}
+
+func (e *Engine) noteArtefacts(base, key string, list []targets.Artefact) error {
+	n := madeNote{Key: key, Artefacts: list}
+	for _, a := range list {
+		st, err := os.Stat(a.Path)
+		if err != nil {
+			return err
+		}
+		n.Changed = append(n.Changed, st.ModTime().UnixNano())
+	}
+	data, err := json.Marshal(n)
+	if err != nil {
+		return err
+	}
+	return writeFile(e.notePath(base), data)
+}
+
+// reports writes what goes beside the artefacts: the lock that was used, both
+// bills of materials, provenance and checksums.
+func (b *Build) reports(ctx context.Context, root *tree.Tree, made []targets.Artefact) error {
+	view := report.RootOf(root)
+	pkgs, err := report.Packages(view)
+	if err != nil && !errors.Is(err, report.ErrNoPackages) {
+		return err
+	}
+	for i := range pkgs {
+		if l := b.Lock.Find(pkgs[i].Name); l != nil && l.Version == pkgs[i].Version {
+			pkgs[i].SHA256, pkgs[i].Archive = l.SHA256, l.Archive
+		}
+	}
+	release := report.ReleaseOf(view)
+	subject := &report.Subject{
+		Name: b.Image.Name, Release: release, Tool: buildVersion, Time: b.epoch(), Packages: pkgs,
+	}
+	var files []report.File
+	for _, a := range made {
+		files = append(files, report.File{Path: filepath.Base(a.Path), Size: a.Size, SHA256: a.SHA256})
+	}
+	base := filepath.Join(b.engine.OutDir, b.Image.Name+"-"+b.Image.Arch)
+	for _, doc := range []struct {
+		suffix string
+		write  func(io.Writer) error
+	}{
+		{".spdx.json", func(w io.Writer) error { return report.WriteSPDX(w, subject) }},
+		{".cdx.json", func(w io.Writer) error { return report.WriteCycloneDX(w, subject) }},
+		{".provenance.json", func(w io.Writer) error {
+			return report.WriteProvenance(w, b.provenance(files, pkgs, release.Codename))
+		}},
+	} {
+		sum, err := writeSummed(ctx, base+doc.suffix, doc.write)
+		if err != nil {
+			return err
+		}
+		files = append(files, sum)
+	}
+	_, err = writeSummed(ctx, base+".SHA256SUMS", func(w io.Writer) error { return report.WriteSums(w, files) })
+	return err
+}
+
+func (b *Build) provenance(files []report.File, pkgs []report.Package, codename string) *report.Provenance {
+	p := &report.Provenance{
+		Artefacts: files, Packages: pkgs, Codename: codename, BuilderVersion: buildVersion, Reproducible: true,
+		Parameters: map[string]any{"image": b.Image.Name, "architecture": b.Image.Arch},
+	}
+	for _, name := range sortedKeys(b.Lock.Inputs) {
+		d := b.Lock.Inputs[name]
+		if len(d) > 7 && d[:7] == "sha256:" {
+			d = d[7:]
+		}
+		p.Inputs = append(p.Inputs, report.Resource{Name: name, Digest: report.Digest{"sha256": d}})
+	}
+	return p
+}
+
+func writeSummed(_ context.Context, path string, write func(io.Writer) error) (report.File, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".cloudy-report-*")
+	if err != nil {
+		return report.File{}, fail.Mark(fail.Host, err)
+	}
+	defer os.Remove(f.Name())
+	err = errors.Join(write(f), f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return report.File{}, fail.Mark(fail.Host, fmt.Errorf("write %s: %w", path, err))
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return report.File{}, err
+	}
+	r, err := os.Open(path)
+	if err != nil {
+		return report.File{}, err
+	}
+	defer r.Close()
+	return report.Sum(filepath.Base(path), r)
+}
+
+// writeFile writes aside and renames.
+func writeFile(path string, data []byte) error {
+	tmp := fmt.Sprintf("%s.%d", path, time.Now().UnixNano())
+	if err := os.WriteFile(tmp, data, fs.FileMode(0o644)); err != nil {
+		return fail.Mark(fail.Host, err)
+	}
+	return os.Rename(tmp, path)
+}

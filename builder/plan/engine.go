@@ -1,0 +1,125 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"cloudy/builder/archive"
+	"cloudy/builder/fetch"
+	"cloudy/builder/lock"
+	"cloudy/builder/recipe"
+	"cloudy/builder/sandbox"
+	"cloudy/builder/store"
+)
+
+// Engine is what builds work with.
+type Engine struct {
+	Store   *store.Store
+	Mirrors *archive.Mirrors
+	Sandbox *sandbox.Sandbox // nil where nothing is run
+	Offline bool
+	OutDir  string       // where artefacts go
+	Log     *slog.Logger // for developers
+	Scripts io.Writer    // what maintainer scripts print; nil drops it
+}
+
+// Build is one image of a recipe on its way.
+type Build struct {
+	Image   *recipe.Image
+	Lock    *lock.Image
+	Targets []recipe.Target
+	Steps   []*Step
+
+	engine   *Engine
+	packages []*Step // one per batch
+	runs     []*Step
+	root     *Step
+	targets  []*Step
+}
+
+func (e *Engine) fetchConfig() fetch.Config { return fetch.Config{Offline: e.Offline} }
+
+// client returns a downloader into the store.
+func (e *Engine) client() *fetch.Client { return fetch.New(e.Store, e.fetchConfig()) }
+
+// sources translates an image's archives.
+func sources(img *recipe.Image) ([]archive.Source, error) {
+	var out []archive.Source
+	for i := range img.Archives {
+		a := &img.Archives[i]
+		s := archive.Source{
+			Name: a.Name, URL: a.URL, Fingerprints: a.Fingerprints, Pin: a.Pin, Architectures: a.Architectures,
+		}
+		if a.Base != a.Name {
+			s.From = a.Base
+		}
+		for _, t := range a.Suites {
+			s.Suites = append(s.Suites, t.Value)
+		}
+		for _, t := range a.Components {
+			s.Components = append(s.Components, t.Value)
+		}
+		for _, t := range a.Only {
+			s.Only = append(s.Only, t.Value)
+		}
+		if len(s.Architectures) == 0 {
+			s.Architectures = []string{img.Arch}
+			for _, f := range foreign(img) {
+				s.Architectures = append(s.Architectures, f)
+			}
+		}
+		if a.Keyring != nil {
+			r, err := a.Keyring.Open()
+			if err != nil {
+				return nil, fmt.Errorf("archive %s: keyring: %w", a.Name, err)
+			}
+			s.Keyring, err = io.ReadAll(r)
+			r.Close()
+			if err != nil {
+				return nil, fmt.Errorf("archive %s: keyring: %w", a.Name, err)
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// foreign lists the architectures other than its own that the image's
+// packages name, in the order of the recipe.
+func foreign(img *recipe.Image) []string {
+	var out []string
+	seen := map[string]bool{img.Arch: true, "": true, "all": true}
+	for _, p := range img.Packages {
+		if !seen[p.Arch] {
+			seen[p.Arch] = true
+			out = append(out, p.Arch)
+		}
+	}
+	return out
+}
+
+// mirrorsOf returns the mirrors of each of the image's archives by name.
+func (e *Engine) mirrorsOf(img *recipe.Image) (map[string][]archive.Mirror, error) {
+	srcs, err := sources(img)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]archive.Mirror{}
+	for _, s := range srcs {
+		if out[s.Name], err = e.Mirrors.For(s); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// update brings the verified indexes of the image's archives.
+func (e *Engine) update(ctx context.Context, img *recipe.Image) (*archive.Indexes, error) {
+	srcs, err := sources(img)
+	if err != nil {
+		return nil, err
+	}
+	return archive.Update(ctx, e.Store, srcs, e.Mirrors, archive.Options{Fetch: e.fetchConfig()})
+}

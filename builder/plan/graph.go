@@ -1,0 +1,111 @@
+package plan
+
+import (
+	"fmt"
+	"strconv"
+
+	"cloudy/builder/lock"
+	"cloudy/builder/recipe"
+)
+
+// New lays out the steps of a build and looks up which results are there.
+// version is the program's, which is part of what an artefact is made of.
+func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (*Build, error) {
+	b := &Build{Image: img, Lock: l, Targets: wanted, engine: e}
+	old := loadRecord(e.Store, img.Name, img.Arch)
+	var last *Step
+	add := func(s *Step, cached bool, after ...*Step) *Step {
+		s.Cached = cached
+		s.explain(old, after)
+		b.Steps = append(b.Steps, s)
+		last = s
+		return s
+	}
+	for i, batch := range l.Batches() {
+		name := "packages"
+		if i > 0 {
+			name += "+" + strconv.Itoa(i)
+		}
+		var after []*Step
+		if last != nil {
+			after = []*Step{last}
+		}
+		s := newStep(name, b.packageParts(batch), after...)
+		b.packages = append(b.packages, add(s, e.hasLayer(s.Key), after...))
+	}
+	if last == nil {
+		return nil, fmt.Errorf("image %s: the lock has no packages", img.Name)
+	}
+	custom := newStep("customise", b.customParts(), last)
+	add(custom, last.Cached, last)
+	for i := range img.Runs {
+		r := &img.Runs[i]
+		s := newStep("run "+r.Name, map[string]string{"command": digest(r)}, last)
+		b.runs = append(b.runs, add(s, e.hasLayer(s.Key), last))
+	}
+	b.root = last
+	for _, t := range wanted {
+		kind, ok := kinds()[t.Name]
+		if !ok {
+			return nil, fmt.Errorf("%s: target %q is not made yet", t.Range, t.Name)
+		}
+		s := newStep("target "+t.Name, map[string]string{
+			"options": digest(t), "kernel arguments": digest(img.Kernel), "grow": digest(img.Grow), "format": kind.format,
+		}, b.root)
+		s.Cached = e.haveArtefacts(b.base(t), s.Key)
+		s.explain(old, []*Step{b.root})
+		b.Steps = append(b.Steps, s)
+		b.targets = append(b.targets, s)
+	}
+	return b, nil
+}
+
+func (e *Engine) hasLayer(key string) bool {
+	_, ok := e.Store.Layer(key)
+	return ok
+}
+
+// packageParts is what a layer of packages is made of.
+func (b *Build) packageParts(batch []lock.Package) map[string]string {
+	parts := map[string]string{
+		"architecture": b.Image.Arch,
+		"epoch":        strconv.FormatInt(b.Lock.Epoch, 10),
+		"debconf":      digest(b.Image.Debconf),
+		"exclude":      digest(b.Image.Exclude),
+		"initramfs":    digest(b.Image.Initramfs),
+	}
+	for i := range batch {
+		p := &batch[i]
+		// The place in the order counts too: ids of system users follow it.
+		parts["package "+p.Name+":"+p.Architecture] = fmt.Sprintf("%s %s #%d %t %t", p.Version, p.SHA256[:12], i, p.Base, p.Auto)
+	}
+	return parts
+}
+
+// customParts is what the recipe lays over the packages, part by part so that
+// a miss can say which.
+func (b *Build) customParts() map[string]string {
+	img := b.Image
+	parts := map[string]string{
+		"files": digest(img.Files), "directories": digest(img.Directories), "groups": digest(img.Groups),
+		"users": digest(img.Users), "units": digest(img.Units), "hostname": img.Hostname, "locale": img.Locale,
+		"timezone": img.Timezone, "mesh": digest(img.Mesh), "services": digest(img.Services), "grow": digest(img.Grow),
+		"archives": digest(img.Archives),
+	}
+	for i := range img.Overlays {
+		o := &img.Overlays[i]
+		for j := range o.Entries {
+			parts["overlay "+o.Name+": /"+o.Entries[j].Path] = digest(&o.Entries[j])
+		}
+	}
+	return parts
+}
+
+// base is the name of a target's artefacts without a suffix.
+func (b *Build) base(t recipe.Target) string {
+	name := b.Image.Name + "-" + b.Image.Arch
+	if t.Name != "vm" {
+		name += "-" + t.Name
+	}
+	return name
+}

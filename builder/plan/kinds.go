@@ -1,0 +1,30 @@
+package plan
+
+import (
+	"cloudy/builder/recipe"
+	"cloudy/targets"
+	"cloudy/targets/vm"
+)
+
+// kind is one target as the recipe knows it.
+type kind struct {
+	target  targets.Target
+	format  string // changes when the same options give other bits than before
+	options func(*recipe.Image, recipe.Target) any
+}
+
+// kinds are the targets by their names in a recipe.
+func kinds() map[string]kind {
+	return map[string]kind{
+		"vm": {target: vm.Target{}, format: "1", options: vmOptions},
+	}
+}
+
+func vmOptions(img *recipe.Image, t recipe.Target) any {
+	return vm.Options{
+		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
+	}
+}
+
+// CanMake lists the targets that this program makes.
+func CanMake() []string { return sortedKeys(kinds()) }

@@ -1,0 +1,118 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cloudy/builder/customise"
+	"cloudy/builder/fail"
+	"cloudy/builder/progress"
+	"cloudy/builder/recipe"
+	"cloudy/builder/rootfs"
+	"cloudy/builder/sandbox"
+	"cloudy/builder/store"
+	"cloudy/builder/tree"
+)
+
+// Root makes the finished root filesystem of the build.
+func (b *Build) Root(ctx context.Context) (*tree.Tree, error) {
+	layers, err := b.packageLayers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	step := progress.Begin(ctx, "customise", 0, progress.Files)
+	t, declared, err := b.customise(ctx, layers)
+	if err != nil {
+		return nil, step.End(err)
+	}
+	step.Add(int64(len(t.Entries)))
+	step.End(nil)
+	step = progress.Begin(ctx, "verify", int64(len(t.Entries)), progress.Files)
+	return t, step.End(rootfs.Verify(t, b.epoch(), declared))
+}
+
+func (b *Build) epoch() time.Time { return time.Unix(b.Lock.Epoch, 0).UTC() }
+
+func (b *Build) customise(ctx context.Context, layers []string) (*tree.Tree, func(string) bool, error) {
+	base, err := tree.Scan(layers...)
+	if err != nil {
+		return nil, nil, err
+	}
+	base = rootfs.Scrub(base, b.epoch(), func(string) bool { return false })
+	d, err := customise.Apply(base, b.Image, b.epoch())
+	if err != nil {
+		return nil, nil, fail.Mark(fail.User, err)
+	}
+	t := d.Tree()
+	if len(b.Image.Runs) > 0 {
+		if t, err = b.runAll(ctx, layers, d); err != nil {
+			return nil, nil, err
+		}
+		t = rootfs.Scrub(t, b.epoch(), d.Declares)
+	}
+	return t, d.Declares, nil
+}
+
+// runAll runs the recipe's commands, each in a layer of its own on top of
+// what the recipe lays over the packages.
+func (b *Build) runAll(ctx context.Context, layers []string, d *customise.Delta) (*tree.Tree, error) {
+	custom := b.Steps[len(b.packages)]
+	dir, err := b.layer(ctx, custom, layers, func(_ context.Context, p *store.Pending) error {
+		return d.WriteTo(p.Dir())
+	})
+	if err != nil {
+		return nil, err
+	}
+	layers = append(layers[:len(layers):len(layers)], dir)
+	for i, s := range b.runs {
+		r := &b.Image.Runs[i]
+		below := layers
+		dir, err := b.layer(ctx, s, below, func(ctx context.Context, p *store.Pending) error {
+			return b.run(ctx, r, p, below)
+		})
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers[:len(layers):len(layers)], dir)
+	}
+	return tree.Scan(layers...)
+}
+
+// run carries out one run block.
+func (b *Build) run(ctx context.Context, r *recipe.Run, p *store.Pending, below []string) error {
+	step := progress.Begin(ctx, "run "+r.Name, 0, progress.Items)
+	scratch, err := p.Scratch()
+	if err != nil {
+		return step.End(err)
+	}
+	work := filepath.Join(scratch, "work")
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return step.End(err)
+	}
+	s, err := b.engine.Sandbox.Open(ctx, shellRoot(below, p.Dir(), work), sandbox.Options{Network: r.Network})
+	if err != nil {
+		return step.End(err)
+	}
+	defer s.Close()
+	args := r.Command
+	if r.Script != "" {
+		args = []string{"/bin/sh", "-euc", r.Script}
+	}
+	env := rootfs.ScriptEnv(b.epoch())
+	for _, k := range sortedKeys(r.Env) {
+		env = append(env, k+"="+r.Env[k])
+	}
+	if err := rootfs.RunLogged(ctx, s, step, "run "+r.Name, args, env, r.Timeout, b.logLine); err != nil {
+		return step.End(fmt.Errorf("%s: %w", r.Range, err))
+	}
+	return step.End(nil)
+}
+
+func (b *Build) logLine(line string) {
+	if b.engine.Scripts != nil {
+		fmt.Fprintln(b.engine.Scripts, line)
+	}
+}
