@@ -117,8 +117,8 @@ func (o *Opened) unwrap(ctx context.Context, f *os.File, kind string, opts OpenO
 	}
 	defer free()
 	head := make([]byte, headSize)
-	n, err := io.ReadFull(z, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := fill(z, head)
+	if err != nil && err != io.EOF {
 		return nil, false, fmt.Errorf("%s: %w", kind, err)
 	}
 	whole := io.MultiReader(bytes.NewReader(head[:n]), z)
@@ -144,21 +144,34 @@ func copySparse(f *os.File, r io.Reader) error {
 	block, zero := make([]byte, 64<<10), make([]byte, 64<<10)
 	var at int64
 	for {
-		n, err := io.ReadFull(r, block)
+		n, err := fill(r, block)
 		if n > 0 && !bytes.Equal(block[:n], zero[:n]) {
 			if _, err := f.WriteAt(block[:n], at); err != nil {
 				return err
 			}
 		}
 		at += int64(n)
-		switch err {
-		case nil:
-		case io.EOF, io.ErrUnexpectedEOF:
+		if err == io.EOF {
 			return f.Truncate(at)
-		default:
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// fill reads until b is full or r ends, which is io.EOF. Unlike io.ReadFull it
+// leaves io.ErrUnexpectedEOF to mean that r itself is cut short.
+func fill(r io.Reader, b []byte) (n int, err error) {
+	for n < len(b) && err == nil {
+		var m int
+		m, err = r.Read(b[n:])
+		n += m
+	}
+	if n == len(b) {
+		err = nil
+	}
+	return n, err
 }
 
 // ctxReader ends with its context.

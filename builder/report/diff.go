@@ -235,13 +235,13 @@ func sameContent(from, to *Root, a, b *tree.Entry) (bool, error) {
 	defer rb.Close()
 	bufA, bufB := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
-		n, errA := io.ReadFull(ra, bufA)
-		m, errB := io.ReadFull(rb, bufB)
+		n, errA := fill(ra, bufA)
+		m, errB := fill(rb, bufB)
 		if !bytes.Equal(bufA[:n], bufB[:m]) {
 			return false, nil
 		}
 		for _, err := range []error{errA, errB} {
-			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+			if err != nil && err != io.EOF {
 				return false, fmt.Errorf("read %s: %w", a.Path, err)
 			}
 		}
