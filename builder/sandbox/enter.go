@@ -130,29 +130,33 @@ func enterUserNS(ctx context.Context) error {
 	}
 	// Whom the child's death signal watches is this thread.
 	runtime.LockOSThread()
-	child, status, err := startMapped(ctx, maps, os.Args)
+	child, status, err := startMapped(ctx, maps, os.Args, os.Stdout)
 	if err != nil {
 		return err
 	}
-	said, err := io.ReadAll(status)
-	status.Close()
-	if err != nil || string(said) != "ok" {
-		child.Wait()
-		return explainUserNS(fmt.Errorf("set up a user namespace: %s", orElse(string(said), "the child process died")))
+	if err := hasArrived(child, status); err != nil {
+		return err
 	}
 	return follow(child)
 }
 
-func orElse(s, or string) string {
-	if s == "" {
-		return or
+// hasArrived waits for what the child says about its new namespace. With an error the child is gone.
+func hasArrived(child *exec.Cmd, status *os.File) error {
+	defer status.Close()
+	said, err := io.ReadAll(status)
+	if err == nil && string(said) == "ok" {
+		return nil
 	}
-	return s
+	child.Wait()
+	if len(said) == 0 {
+		said = []byte("the child process died")
+	}
+	return explainUserNS(fmt.Errorf("set up a user namespace: %s", said))
 }
 
 // startMapped starts this program with args as the root of a new user
 // namespace with the given ids. Init in there writes "ok" or what is wrong to status.
-func startMapped(ctx context.Context, maps idMaps, args []string) (child *exec.Cmd, status *os.File, err error) {
+func startMapped(ctx context.Context, maps idMaps, args []string, stdout io.Writer) (child *exec.Cmd, status *os.File, err error) {
 	// Not close-on-exec and under the numbers that they have here, so that
 	// whatever else this process was given keeps its numbers too.
 	var goOn, stat [2]int
@@ -172,7 +176,7 @@ func startMapped(ctx context.Context, maps idMaps, args []string) (child *exec.C
 	child = &exec.Cmd{
 		Path:  "/proc/self/exe",
 		Args:  append([]string{stageEnter, strconv.Itoa(goOn[0]), strconv.Itoa(stat[1]), strconv.Itoa(os.Getpid())}, args...),
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: os.Stdin, Stdout: stdout, Stderr: os.Stderr,
 		SysProcAttr: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL},
 	}
 	err = child.Start()

@@ -5,6 +5,7 @@ import "os"
 // Parts of the sandbox are this same binary run under another name (argv[0]).
 const (
 	stageInit  = "cloudy-sandbox:init"  // process 1 of a session
+	stageProbe = "cloudy-sandbox:probe" // tries out what a session would need
 	stageEnter = "cloudy-sandbox:enter" // waits for its ids to be mapped, then becomes the program again
 )
 
@@ -22,5 +23,8 @@ func Init() {
 	}
 	if e, ok := enteredState(); ok {
 		arrived(e)
+	}
+	if os.Args[0] == stageProbe {
+		os.Exit(probeMain())
 	}
 }
