@@ -66,7 +66,7 @@ func (b *build) cmdline() string {
 	for _, c := range b.o.Console {
 		args = append(args, "console="+c)
 	}
-	return strings.Join(append(args, b.KernelArgs...), " ")
+	return strings.Join(slices.Concat(args, b.a.args, b.KernelArgs), " ")
 }
 
 // addBoot puts what makes the root boot into the tree: GRUB's configuration

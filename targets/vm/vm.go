@@ -57,6 +57,7 @@ type arch struct {
 	signed  string   // its package
 	root    string   // partition type of the root
 	serial  string   // the serial console's name
+	args    []string // for the kernel
 }
 
 // options fills in the defaults and checks.

@@ -164,7 +164,7 @@ func checkRoot(t *testing.T, raw string, p gpt.Partition, uuid string) {
 		t.Errorf("fstab: %s", got)
 	}
 	cfg := cat("/boot/grub/grub.cfg")
-	for _, want := range []string{"set=root " + uuid, "linux $linux root=UUID=" + uuid + " ro console=tty0 console=ttyS0,115200 quiet",
+	for _, want := range []string{"set=root " + uuid, "linux $linux root=UUID=" + uuid + " ro console=tty0 console=ttyS0,115200 no_timer_check quiet",
 		"set linux=/boot/vmlinuz-6.12.9-cloud-amd64", "set linux=/vmlinuz\n", "initrd $initrd"} {
 		if !strings.Contains(cfg, want) {
 			t.Errorf("no %q in grub.cfg:\n%s", want, cfg)
@@ -181,7 +181,7 @@ func checkRoot(t *testing.T, raw string, p gpt.Partition, uuid string) {
 	if got := run(t, "debugfs", "-R", "stat /boot/grub/i386-pc/normal.mod", image); !strings.Contains(got, "Type: regular") {
 		t.Errorf("no normal.mod: %s", got)
 	}
-	if got := cat("/etc/default/grub.d/50-cloudy.cfg"); !strings.Contains(got, `GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200 quiet"`) {
+	if got := cat("/etc/default/grub.d/50-cloudy.cfg"); !strings.Contains(got, `GRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200 no_timer_check quiet"`) {
 		t.Errorf("grub's defaults: %s", got)
 	}
 }

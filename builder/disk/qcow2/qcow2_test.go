@@ -226,19 +226,32 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// FuzzOpen damages a small image: at some place, by some bytes.
 func FuzzOpen(f *testing.F) {
-	src := disk(f, 3<<20)
-	b, err := os.ReadFile(convert(f, src, Options{}).Name())
-	if err != nil {
-		f.Fatal(err)
+	src := disk(f, clusterSize+512)
+	images := map[string][]byte{}
+	for _, c := range []Compression{Zstd, Zlib, None} {
+		b, err := os.ReadFile(convert(f, src, Options{Compression: c}).Name())
+		if err != nil {
+			f.Fatal(err)
+		}
+		images[string(c)] = b
+		f.Add(string(c), uint32(hdrSize), b[hdrSize:hdrRefOffset])
+		f.Add(string(c), uint32(hdrIncompat), b[hdrIncompat:headerLength])
+		f.Add(string(c), uint32(clusterSize), []byte("data"))
+		f.Add(string(c), uint32(2*clusterSize), []byte{0x40, 0, 0, 0, 0, 1, 0, 0})
 	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, kind string, at uint32, damage []byte) {
+		b := bytes.Clone(images[kind])
+		if int(at) >= len(b) {
+			return
+		}
+		copy(b[at:], damage)
 		im, err := Open(bytes.NewReader(b))
 		if err != nil {
 			return
 		}
-		_, _ = io.Copy(io.Discard, io.NewSectionReader(im, 0, min(im.Size(), 4<<20)))
+		_, _ = io.Copy(io.Discard, io.NewSectionReader(im, 0, min(im.Size(), 1<<20)))
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 const (
 	maxL1      = 32 << 20 // bytes, as in QEMU
 	maxCluster = 21       // bits: 2 MiB, as in QEMU
+	maxTables  = 16 << 20 // bytes of tables that are kept
 )
 
 // Image is the virtual disk of an image. It is safe for concurrent use.
@@ -145,7 +146,7 @@ func (im *Image) entry(cluster int64) (uint64, error) {
 	at := im.l1[i] & offsetMask
 	table := im.l2[at]
 	if table == nil {
-		if len(im.l2) >= 64 {
+		if len(im.l2) >= maxTables>>im.bits+1 {
 			clear(im.l2)
 		}
 		table = make([]byte, 1<<im.bits)
