@@ -42,23 +42,22 @@ func (e *Error) Error() string {
 func (s *solver) explain(wants []want) []Problem {
 	var out []Problem
 	seen := map[string]bool{}
-	for _, w := range wants {
-		k := w.v.pkg
-		if s.at(k).in == w.v && !s.broken(k, false) {
-			continue
-		}
-		for _, p := range s.explainOne(k, w.v) {
+	add := func(k *pkg, v *version) {
+		for _, p := range s.explainOne(k, v) {
 			if !seen[p.Text] {
 				seen[p.Text] = true
 				out = append(out, p)
 			}
 		}
 	}
-	if len(out) == 0 { // all wanted packages are sound by themselves, but not what they brought in
-		for _, k := range s.marked() {
-			if s.broken(k, false) {
-				out = append(out, s.explainOne(k, s.at(k).in)...)
-			}
+	for _, w := range wants {
+		if s.at(w.v.pkg).in != w.v {
+			add(w.v.pkg, w.v)
+		}
+	}
+	for _, k := range s.marked() { // wanted ones, and what they need and could not get
+		if s.broken(k, false) {
+			add(k, s.at(k).in)
 		}
 	}
 	if len(out) == 0 {

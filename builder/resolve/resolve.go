@@ -122,7 +122,7 @@ func Resolve(ctx context.Context, u *Universe, req Request) (*Solution, error) {
 		return nil, s.err
 	}
 	if !done {
-		found, err := s.search(ctx, req, wants)
+		found, err := s.search(ctx, req)
 		if err != nil {
 			return nil, err
 		}

@@ -70,7 +70,7 @@ var priorities = map[string]uint8{"": 0, "required": 1, "important": 2, "standar
 // NewUniverse makes an empty universe for a system of the native architecture
 // that accepts packages of the foreign ones too, the preferred ones first.
 func NewUniverse(native string, foreign ...string) *Universe {
-	u := &Universe{native: native, archRank: map[string]int{native: 0}, groups: make(map[string]*group, 1<<16)}
+	u := &Universe{native: native, archRank: map[string]int{native: 0}, groups: map[string]*group{}}
 	for _, a := range foreign {
 		if _, ok := u.archRank[a]; !ok {
 			u.archRank[a] = len(u.archRank)
@@ -190,7 +190,7 @@ func (g *group) pkg(arch string) *pkg {
 // are slower, and larger.
 func alloc[T any](slab *[]T) *T {
 	if len(*slab) == cap(*slab) {
-		*slab = make([]T, 0, 4096)
+		*slab = make([]T, 0, min(4096, max(32, 4*cap(*slab))))
 	}
 	*slab = (*slab)[:len(*slab)+1]
 	return &(*slab)[len(*slab)-1]
@@ -208,7 +208,7 @@ func (k *pkg) candidate() *version {
 	return best
 }
 
-// String names a package as apt does: the native architecture goes unsaid.
+// name names a package as apt does: the native architecture goes unsaid.
 func (u *Universe) name(k *pkg) string {
 	if k.arch == u.native {
 		return k.group.name
