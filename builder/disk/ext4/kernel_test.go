@@ -16,13 +16,13 @@ import (
 )
 
 // mount mounts the filesystem in the image and returns the directory.
-func mount(t testing.TB, image string, off int64) string {
+func mount(t testing.TB, image string, off int64, flags ...string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		need(t, "mounting needs root")
 	}
 	dir := t.TempDir()
-	out, err := exec.Command("mount", "-t", "ext4", "-o", fmt.Sprintf("loop,offset=%d", off), image, dir).CombinedOutput()
+	out, err := exec.Command("mount", "-t", "ext4", "-o", strings.Join(append(flags, fmt.Sprintf("loop,offset=%d", off)), ","), image, dir).CombinedOutput()
 	if err != nil {
 		if exec.Command("losetup", "-f").Run() != nil {
 			need(t, "no loop devices: "+string(out))
@@ -78,6 +78,20 @@ func TestKernelReadsAndWrites(t *testing.T) {
 	load(t, dir)
 	unmount(t, dir)
 	fsck(t, path, off)
+
+	// What the kernel wrote, our reader reads.
+	dir = mount(t, path, off, "ro")
+	if want, err = tree.Scan(dir); err != nil {
+		t.Fatal(err)
+	}
+	m, got := openImage(t, path, off)
+	same(t, withoutLostFound(forScan(want)), withoutLostFound(forScan(got)), fromImage(m))
+	unmount(t, dir)
+}
+
+// withoutLostFound leaves lost+found and what is in it out.
+func withoutLostFound(in *tree.Tree) *tree.Tree {
+	return in.Apply([]string{lostFoundName}, nil)
 }
 
 // load changes much: directories grow and split, files come and go, links
