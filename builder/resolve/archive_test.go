@@ -163,6 +163,13 @@ libreoffice-kde5
 mplayer mpv vlc
 zfs-fuse
 console-setup keyboard-configuration
+network-manager modemmanager-
+default-mta exim4-daemon-light-
+task-xfce-desktop lightdm-
+libnss-mdns avahi-daemon-
+exim4 bsd-mailx-
+squid systemd-
+openssh-server libc6-
 nonexistent-package
 tinc=0.1
 tinc/nowhere
@@ -232,7 +239,7 @@ func sample(all []*deb.Package) []string {
 // closure keeps the packages that any of the sets could reach by any
 // alternative. apt needs a second and a half to open the whole archive, a
 // tenth of that for this part of it.
-func closure(t *testing.T, all []*deb.Package, sets []string) []*deb.Package {
+func closure(t *testing.T, all []*deb.Package, sets []string, recommended bool) []*deb.Package {
 	u := universe(all)
 	seen := make([]bool, len(u.versions))
 	var stack []*version
@@ -269,7 +276,7 @@ func closure(t *testing.T, all []*deb.Package, sets []string) []*deb.Package {
 			t.Fatal(err)
 		}
 		for _, c := range cs {
-			if c.kind.negative() || c.kind == suggests {
+			if c.kind.negative() || c.kind == suggests || c.kind == recommends && !recommended {
 				continue
 			}
 			for _, a := range c.alts {
@@ -296,14 +303,17 @@ func TestLikeApt(t *testing.T) {
 	if only := os.Getenv("CLOUDY_SETS"); only != "" {
 		sets = strings.Split(only, ",")
 	}
-	part := closure(t, all, sets)
-	a, u := newApt(t, part), universe(part)
-	t.Logf("%d sets, %d of %d packages", len(sets), len(part), len(all))
 	same, failures := 0, 0
-	for _, set := range sets {
-		for _, recommends := range []bool{false, true} {
+	for _, recommended := range []bool{false, true} {
+		part := closure(t, all, sets, recommended)
+		a, u := newApt(t, part), universe(part)
+		t.Logf("%d sets, %d of %d packages", len(sets), len(part), len(all))
+		for i, set := range sets {
+			if i >= len(nasty) && recommended == (i%2 == 0) {
+				continue // for those drawn one way each has to do: apt takes a while
+			}
 			req := request(set)
-			req.Recommends = recommends
+			req.Recommends = recommended
 			sol, diff := compare(t, a, u, req)
 			switch {
 			case diff == "" && sol == nil:
@@ -312,13 +322,13 @@ func TestLikeApt(t *testing.T) {
 				same++
 			case sol != nil && sol.Searched && strings.HasPrefix(diff, "apt fails"):
 				// The full search is meant to find what apt 2.6 does not.
-				t.Logf("%s (recommends %v): found by search only", set, recommends)
+				t.Logf("%s (recommends %v): found by search only", set, recommended)
 			default:
-				t.Errorf("%s (recommends %v): %s", set, recommends, diff)
+				t.Errorf("%s (recommends %v): %s", set, recommended, diff)
 			}
 			if sol != nil {
 				if err := Check(sol.Packages(), "amd64", "i386"); err != nil {
-					t.Errorf("%s (recommends %v): %v", set, recommends, err)
+					t.Errorf("%s (recommends %v): %v", set, recommended, err)
 				}
 			}
 		}

@@ -158,7 +158,6 @@ func newApt(t testing.TB, packages []*deb.Package) *apt {
 	}
 	sources := ""
 	for _, suite := range suites {
-		dir := filepath.Join(a.dir, "repo/dists", suite)
 		release := fmt.Sprintf("Suite: %s\nCodename: %s\nDate: Sat, 09 Aug 2025 09:00:00 UTC\nArchitectures: amd64 i386\nComponents: main\nSHA256:\n", suite, suite)
 		for _, arch := range []string{"amd64", "i386"} {
 			data := indexes[suite][arch].Bytes()
@@ -166,7 +165,6 @@ func newApt(t testing.TB, packages []*deb.Package) *apt {
 			a.write(t, filepath.Join("repo/dists", suite, name), data)
 			release += fmt.Sprintf(" %x %d %s\n", sha256Sum(data), len(data), name)
 		}
-		_ = dir
 		a.write(t, filepath.Join("repo/dists", suite, "Release"), []byte(release))
 		sources += fmt.Sprintf("deb [arch=amd64,i386 trusted=yes] copy:%s/repo %s main\n", a.dir, suite)
 	}

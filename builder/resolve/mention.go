@@ -14,6 +14,19 @@ func (u *Universe) later(a, b *pkg) bool {
 
 func (u *Universe) readMentions() {
 	m := mentioner{u: u, rank: make([]int32, len(u.pkgs))}
+	// Only packages that share a provided name with another package can ever
+	// be compared. A bit for a hash of their names passes over all others.
+	for _, g := range u.groups {
+		for i := range g.provs {
+			if g.provs[i].owner.pkg.group != g.provs[0].owner.pkg.group || len(g.pkgs) > 0 {
+				for _, p := range g.provs {
+					m.expect(p.owner.pkg.group.name)
+				}
+				m.expect(g.name)
+				break
+			}
+		}
+	}
 	for _, v := range u.versions {
 		m.see(v.pkg)
 		p := v.p
@@ -26,7 +39,9 @@ func (u *Universe) readMentions() {
 			{p.PreDepends, false}, {p.Depends, false}, {p.Conflicts, true}, {p.Breaks, true}, {p.Recommends, false},
 			{p.Suggests, false}, {p.Replaces, true}, {p.Enhances, false}, {p.Provides, v.foreign},
 		} {
-			m.field(field.text, v.pkg.arch, field.onlyNew)
+			if field.text != "" {
+				m.field(field.text, v.pkg.arch, field.onlyNew)
+			}
 		}
 	}
 	u.rank = m.rank
@@ -36,6 +51,24 @@ type mentioner struct {
 	u    *Universe
 	rank []int32 // zero: not met yet
 	n    int32
+	bits [1 << 12]uint64
+}
+
+// hashStep is one step of FNV-1a.
+func hashStep(h uint32, c byte) uint32 { return (h ^ uint32(c)) * 16777619 }
+
+const (
+	hashStart = 2166136261
+	hashMask  = 1<<18 - 1
+)
+
+func (m *mentioner) expect(name string) {
+	h := uint32(hashStart)
+	for i := range len(name) {
+		h = hashStep(h, name[i])
+	}
+	h = (h ^ h>>16) & hashMask
+	m.bits[h>>6] |= 1 << (h & 63)
 }
 
 func (m *mentioner) see(k *pkg) {
@@ -54,11 +87,17 @@ func (m *mentioner) field(s, arch string, onlyNew bool) {
 			i++
 			continue
 		}
-		start := i
-		for i < len(s) && s[i] != ' ' && s[i] != ',' && s[i] != '|' && s[i] != '(' && s[i] != ':' && s[i] != '\n' {
+		start, h := i, uint32(hashStart)
+		for i < len(s) {
+			if c = s[i]; c <= ' ' || c == ',' || c == '|' || c == '(' || c == ':' {
+				break
+			}
+			h = hashStep(h, c)
 			i++
 		}
-		if i >= len(s) || s[i] != ':' { // a name with an architecture is another package to apt
+		h = (h ^ h>>16) & hashMask
+		// A name with an architecture is another package to apt.
+		if m.bits[h>>6]&(1<<(h&63)) != 0 && (i >= len(s) || s[i] != ':') {
 			m.name(s[start:i], arch, onlyNew)
 		}
 		for i < len(s) && s[i] != ',' && s[i] != '|' {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -32,6 +33,7 @@ type group struct {
 	name  string
 	pkgs  []*pkg
 	provs []provide
+	one   [1]*pkg // backs pkgs of one element, which nearly all are
 }
 
 // pkg is a package name in one architecture ("all" counts as native).
@@ -42,6 +44,7 @@ type pkg struct {
 	essential bool
 	important bool
 	versions  []*version // newest first; of equal ones the first added first
+	one       [1]*version
 }
 
 // version is one version of a pkg.
@@ -113,6 +116,9 @@ func (u *Universe) Add(p *deb.Package, pin int) bool {
 		k = alloc(&u.pkgSlab)
 		*k = pkg{group: g, arch: arch, idx: int32(len(u.pkgs))}
 		u.pkgs = append(u.pkgs, k)
+		if g.pkgs == nil {
+			g.pkgs = g.one[:0]
+		}
 		g.pkgs = append(g.pkgs, k)
 	}
 	at := 0
@@ -127,6 +133,9 @@ func (u *Universe) Add(p *deb.Package, pin int) bool {
 			return true
 		}
 	}
+	if len(u.versions) == largeUniverse {
+		u.expectMany()
+	}
 	v := alloc(&u.versionSlab)
 	prio, ok := priorities[p.Priority]
 	if !ok {
@@ -138,7 +147,8 @@ func (u *Universe) Add(p *deb.Package, pin int) bool {
 	v.allowed = p.MultiArch == "allowed"
 	u.versions = append(u.versions, v)
 	if k.versions == nil {
-		k.versions = []*version{v}
+		k.one[0] = v
+		k.versions = k.one[:]
 	} else {
 		k.versions = slices.Insert(k.versions, at, v)
 	}
@@ -155,6 +165,19 @@ func (u *Universe) Add(p *deb.Package, pin int) bool {
 		}
 	}
 	return true
+}
+
+// largeUniverse is the number of packages from which on a universe is taken
+// for an archive's, which has tens of thousands (trixie: 69,000, and as many
+// provided names), so that tables need not grow step by step.
+const largeUniverse = 2048
+
+func (u *Universe) expectMany() {
+	groups := make(map[string]*group, 1<<17)
+	maps.Copy(groups, u.groups)
+	u.groups = groups
+	u.versions = slices.Grow(u.versions, 1<<16)
+	u.pkgs = slices.Grow(u.pkgs, 1<<16)
 }
 
 // sameContent says whether two stanzas of one version are one package. apt
