@@ -24,7 +24,7 @@ func (a *App) Store() (*store.Store, error) {
 
 func (a *App) cacheCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "cache",
+		Use:     "cache COMMAND",
 		GroupID: groupHost,
 		Short:   "List, clean and verify the store of downloads and layers",
 		Long: `The store keeps what builds download and make: files by their SHA-256, and layers
@@ -54,7 +54,7 @@ func (a *App) cacheListCommand() *cobra.Command {
 				return fail.Mark(fail.Host, err)
 			}
 			if asJSON {
-				return writeJSON(a.Out, list)
+				return writeJSON(a.Out, append([]store.Entry{}, list...))
 			}
 			a.listEntries(st.Dir(), list, all)
 			return nil

@@ -17,8 +17,8 @@ const (
 	groupHost   = "host"
 )
 
-// verbs is the list of all verbs, in the order of the help text. A verb is a
-// method of App in a file of its own that returns its command.
+// verbs is the list of all verbs; help texts sort them. A verb is a method of
+// App in a file of its own that returns its command.
 func verbs(a *App) []*cobra.Command {
 	return []*cobra.Command{
 		a.initCommand(),
@@ -42,14 +42,14 @@ func verbs(a *App) []*cobra.Command {
 // newRoot makes the whole tree of commands for one run.
 func newRoot(a *App) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "cloudy",
+		Use:   "cloudy COMMAND",
 		Short: "Build Debian images, fast and the same to the last byte",
 		Long: `Cloudy builds bootable Debian images out of recipes: virtual machines, containers,
 SD cards and more. It needs no root, no loop devices and no tools but itself; the
 same recipe and lock give the same image, byte for byte, on any machine.`,
 		Example: `  cloudy build                  build the default image for this machine's architecture
   cloudy build node:vm node:lxc build two targets of one root filesystem
-  cloudy run node               boot it here
+  cloudy inspect out/node.qcow2 say what is in it
   cloudy init mycloud           write out the built-in recipe to change it`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -18,6 +18,9 @@ func nearest(given string, names []string) string {
 	best, bestDistance := "", 1+max(1, len(given)/3)
 	for _, name := range names {
 		d := levenshtein.Distance(strings.ToLower(given), name, nil)
+		if swapped(given, name) {
+			d = 1
+		}
 		if len(given) > 2 && strings.HasPrefix(name, given) {
 			d = min(d, 1)
 		}
@@ -26,6 +29,20 @@ func nearest(given string, names []string) string {
 		}
 	}
 	return best
+}
+
+// swapped says whether two neighbouring letters are all that differs, which is
+// the most common slip and two edits by Levenshtein's measure.
+func swapped(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) - 1 {
+		if a[i] != b[i] {
+			return a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		}
+	}
+	return false
 }
 
 // flagError makes a user error with a hint out of what pflag says about a flag.
