@@ -171,12 +171,12 @@ func (p *Pending) Commit(meta Meta, manifest []byte) (*Layer, error) {
 	l, err := p.commit(meta, manifest)
 	if err != nil {
 		p.Abort()
-		if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY) {
-			if l, ok := s.Layer(p.key); ok {
-				return l, fmt.Errorf("layer %s: %w", p.key, ErrExists)
-			}
-		}
-		return nil, hostError(s.dir, fmt.Errorf("commit layer %s: %w", p.key, err))
+	}
+	if err != nil && !errors.Is(err, ErrExists) {
+		err = hostError(s.dir, err)
+	}
+	if err != nil {
+		return l, fmt.Errorf("commit layer %s: %w", p.key, err)
 	}
 	return l, nil
 }
@@ -218,19 +218,43 @@ func (p *Pending) commit(meta Meta, manifest []byte) (*Layer, error) {
 			return nil, err
 		}
 	}
-	dir := s.path("layers", p.key)
+	if l, err := p.rename(); err != nil {
+		use.Close()
+		return l, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := os.Rename(p.dir, dir); err != nil {
-		use.Close()
-		return nil, err
-	}
 	if old := s.use[p.key]; old != nil {
 		old.Close()
 	}
 	s.use[p.key] = use
 	p.end()
-	return &Layer{Meta: meta, Used: meta.Created, dir: dir}, nil
+	return &Layer{Meta: meta, Used: meta.Created, dir: s.path("layers", p.key)}, nil
+}
+
+// rename puts the finished directory into its place. Where something stands
+// that is no whole layer, that is removed first; a whole layer is returned
+// with ErrExists, in use by us so that it stays.
+func (p *Pending) rename() (*Layer, error) {
+	s := p.store
+	for try := 0; ; try++ {
+		err := os.Rename(p.dir, s.path("layers", p.key))
+		if err == nil {
+			return nil, nil
+		}
+		if (!errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOTEMPTY)) || try == 3 {
+			return nil, err
+		}
+		if l, ok := s.Layer(p.key); ok {
+			return l, ErrExists
+		}
+		s.mu.Lock()
+		err = s.dropLayer(p.key)
+		s.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Abort removes what was made so far. It does nothing after Commit, so it

@@ -97,6 +97,28 @@ func TestLayerTwice(t *testing.T) {
 	}
 }
 
+// Half a layer, by whatever accident, is no layer and stands in nobody's way.
+func TestHalfALayer(t *testing.T) {
+	for _, missing := range []string{"meta.json", "use", "tree"} {
+		s := open(t)
+		commit(t, s, key1, "first", false)
+		s.Close()
+		if err := removeTree(s.path("layers", key1, missing)); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := s.Layer(key1); ok {
+			t.Errorf("found without %s", missing)
+		}
+		l := commit(t, s, key1, "second", false)
+		if data, _ := os.ReadFile(filepath.Join(l.Dir(), "file")); string(data) != "second" {
+			t.Errorf("without %s: got %q", missing, data)
+		}
+		if left := tmpEntries(t, s); len(left) > 0 {
+			t.Errorf("left in tmp: %v", left)
+		}
+	}
+}
+
 func TestLayerInUseStays(t *testing.T) {
 	dir := t.TempDir()
 	user, collector := openAt(t, dir), openAt(t, dir)

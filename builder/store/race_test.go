@@ -96,10 +96,6 @@ func buildOnce(ctx context.Context, dir string, holders *atomic.Int32) error {
 			}
 		}
 		if l, err = p.Commit(Meta{}, nil); err != nil && !errors.Is(err, ErrExists) {
-			// The layer that was faster may have been collected again.
-			if errors.Is(err, os.ErrExist) {
-				return nil
-			}
 			return err
 		}
 	}
