@@ -70,11 +70,15 @@ func (w *twins) run(input []byte, seed uint64) error {
 		}
 	}
 	b.dictSize = dictMin << rnd.IntN(8)
-	b.base = dictStart
-	if rnd.IntN(3) == 0 {
-		b.base = 0
-	}
 	b.pos = dictStart + filled
+	switch rnd.IntN(3) {
+	case 0:
+		b.base = 0
+	case 1:
+		b.base = dictStart
+	case 2:
+		b.base = b.pos - rnd.IntN(filled+1)
+	}
 	for i := range b.buf {
 		b.buf[i] = byte(i * 7 >> (i >> 9 & 7))
 	}
@@ -122,7 +126,7 @@ func TestAssembly(t *testing.T) {
 	w := newTwins(t, 100_000, 4096)
 	input := make([]byte, 4096)
 	rnd := rand.New(rand.NewPCG(3, 4))
-	runs, left := 3000, 0
+	runs, used, overrun := 3000, 0, 0
 	if testing.Short() {
 		runs = 300
 	}
@@ -130,17 +134,25 @@ func TestAssembly(t *testing.T) {
 		for i := range input {
 			input[i] = byte(rnd.Uint32())
 		}
-		if err := w.run(input[:2048-rnd.IntN(64)], uint64(seed)); err != nil {
+		// Half of them are so short that the input ends before an error.
+		n := 2048
+		if seed%2 == 1 {
+			n = rnd.IntN(100)
+		}
+		if err := w.run(input[:n], uint64(seed)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		left += max(len(w.plain.in)-inputPad-w.plain.inPos, 0)
+		if n == 2048 {
+			used += n - max(len(w.plain.in)-inputPad-w.plain.inPos, 0)
+		}
+		if w.plain.inPos > len(w.plain.in)-inputPad {
+			overrun++
+		}
 	}
-	// Errors must not come so soon that little is tried.
-	used := 2048 - left/runs
-	t.Logf("%d of 2048 bytes of input used", used)
-	if used < 100 {
-
-		t.Errorf("about %d bytes of 2048 used", used)
+	used /= runs / 2
+	t.Logf("%d of 2048 bytes of input used, %d of %d inputs overrun", used, overrun, runs)
+	if used < 100 || overrun < runs/10 {
+		t.Error("errors come so soon that little is tried")
 	}
 }
 
