@@ -38,15 +38,34 @@ func (e *Error) Error() string {
 	return strings.Join(s, "\n")
 }
 
+// cause is equal for problems that are cured in the same way: one package that
+// many need, or a conflict seen from either side.
+func (p *Problem) cause() string {
+	if p.Kind != Conflict || len(p.Chain) == 0 {
+		return string(p.Kind) + " " + p.Name
+	}
+	a, b := p.Chain[len(p.Chain)-1], p.Name
+	return string(p.Kind) + " " + min(a, b) + " " + max(a, b)
+}
+
 // explain finds out why the wanted packages could not be installed.
 func (s *solver) explain(wants []want) []Problem {
 	var out []Problem
-	seen := map[string]bool{}
+	at := map[string]int{} // of the problem in out, by its cause
+	more := map[int]int{}
 	add := func(k *pkg, v *version) {
 		for _, p := range s.explainOne(k, v) {
-			if !seen[p.Text] {
-				seen[p.Text] = true
+			i, known := at[p.cause()]
+			if !known {
+				at[p.cause()] = len(out)
 				out = append(out, p)
+				continue
+			}
+			if p.Text != out[i].Text && p.Kind != Conflict {
+				more[i]++
+			}
+			if len(p.Chain) < len(out[i].Chain) {
+				out[i] = p
 			}
 		}
 	}
@@ -59,6 +78,9 @@ func (s *solver) explain(wants []want) []Problem {
 		if s.broken(k, false) {
 			add(k, s.at(k).in)
 		}
+	}
+	for i, n := range more {
+		out[i].Text += fmt.Sprintf(" (and %d more need it)", n)
 	}
 	if len(out) == 0 {
 		out = append(out, Problem{Kind: Unsatisfiable, Text: "the wanted packages cannot be installed together"})
@@ -171,6 +193,9 @@ func (s *solver) conflict(chain []*pkg, c *clause) Problem {
 	}
 	if c.alts[0].implicit {
 		p.Text = fmt.Sprintf("%s and %s cannot be installed together", s.u.name(k), with)
+		if c.kind == breaks {
+			p.Text += ": they would have to be of one version"
+		}
 	} else {
 		p.Text = fmt.Sprintf("%s %s %s, but %s is to be installed", s.u.name(k), verb(c.kind), c, with)
 	}
