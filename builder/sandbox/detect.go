@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"cloudy/builder/fail"
@@ -176,9 +175,5 @@ func probeBinfmt() error {
 	if major < 6 || major == 6 && minor < 7 { // commit 21ca59b365c0
 		return fmt.Errorf("needs Linux 6.7; this is %d.%d", major, minor)
 	}
-	data, err := os.ReadFile("/proc/filesystems")
-	if err == nil && !strings.Contains(string(data), "\tbinfmt_misc\n") {
-		return errors.New("the kernel module binfmt_misc is not loaded")
-	}
-	return nil
+	return probeFS("binfmt_misc")
 }

@@ -98,9 +98,17 @@ func initMain() int {
 	}
 }
 
+// sentinels are the errors that callers may ask for and init may find.
+var sentinels = []error{ErrNoOverlay, ErrNoBinfmt}
+
 // fault is the report of err.
 func fault(id uint64, err error) message {
-	m := message{ID: id, Kind: kindFault, Err: err.Error(), NoOver: errors.Is(err, ErrNoOverlay)}
+	m := message{ID: id, Kind: kindFault, Err: err.Error()}
+	for _, is := range sentinels {
+		if errors.Is(err, is) {
+			m.Is = is.Error()
+		}
+	}
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		m.Errno = int(errno)

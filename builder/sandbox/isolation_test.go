@@ -73,7 +73,7 @@ func TestSyncIsFree(t *testing.T) {
 }
 
 func TestDeviceNodesInTree(t *testing.T) {
-	if os.Getenv(modeEnv) != "" || box(t).Mode() != ModeRoot {
+	if os.Getenv(rootEnv) != "" || box(t).Mode() != ModeRoot {
 		t.Skip("only real root makes device nodes")
 	}
 	s := open(t, newRoot(t), Options{})

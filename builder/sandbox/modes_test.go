@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,7 +72,7 @@ const testUser = "cloudysandbox"
 // ordinaryUser makes a user with subordinate ids for the test.
 func ordinaryUser(t *testing.T) {
 	t.Helper()
-	need(t, os.Getuid() == 0 && os.Getenv(modeEnv) == "" && os.Getenv(enteredVar) != "", "making a user needs real root")
+	need(t, os.Getuid() == 0 && os.Getenv(rootEnv) == "" && os.Getenv(enteredVar) != "", "making a user needs real root")
 	for _, tool := range []string{"useradd", "userdel", "setpriv", "newuidmap"} {
 		_, err := exec.LookPath(tool)
 		need(t, err == nil, tool+" is not installed")
@@ -110,6 +111,13 @@ func suite(t *testing.T, mode Mode, skip string, wrapper ...string) {
 	t.Helper()
 	dir := publicCopy(t)
 	bin := filepath.Join(dir, "sandbox.test")
+	if runtime.GOARCH == "amd64" { // for TestForeign
+		for from, to := range map[string]string{emulator(t, "qemu-aarch64"): "qemu", foreignHelper(t): "helper-arm64"} {
+			if err := copyFile(from, filepath.Join(dir, to)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	args := append(wrapper[:len(wrapper):len(wrapper)], bin, "-test.v", "-test.skip", "^(TestAs|TestEnter)"+skip)
 	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
 	cmd.Dir = dir

@@ -17,6 +17,9 @@ func (p *initProc) enterRoot() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
+	if err := register(p.setup.Interpreters); err != nil {
+		return err
+	}
 	if !p.setup.Sync {
 		// A kernel without seccomp makes the build slower, not wrong.
 		if err := freeSync(); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOSYS) {

@@ -99,7 +99,7 @@ func TestOverlay(t *testing.T) {
 	if data, _ := os.ReadFile(filepath.Join(at, "etc/below")); string(data) != "layer\n" {
 		t.Errorf("got %q", data)
 	}
-	if os.Getenv(modeEnv) == "" { // as real root, process 1 sees what the host sees
+	if os.Getenv(rootEnv) == "" { // as real root, process 1 sees what the host sees
 		if host, err := os.ReadFile("/proc/1/mountinfo"); err == nil && strings.Contains(string(host), at) {
 			t.Error("the host sees the mount")
 		}

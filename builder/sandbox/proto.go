@@ -27,7 +27,7 @@ type message struct {
 	Status int    `json:"status,omitempty"` // kindExit: as wait(2) gives it
 	Err    string `json:"err,omitempty"`    // kindFault
 	Errno  int    `json:"errno,omitempty"`  // kindFault: the cause, when it was the kernel
-	NoOver bool   `json:"noover,omitempty"` // kindFault: it is ErrNoOverlay
+	Is     string `json:"is,omitempty"`     // kindFault: the sentinel that it wraps, by its text
 	Usage  usage  `json:"usage,omitzero"`   // kindExit
 }
 
@@ -63,6 +63,8 @@ type setup struct {
 	Privileged bool
 	Sync       bool
 	Binds      []bindSpec
+
+	Interpreters []Interpreter
 }
 
 // bindSpec is a Bind on the wire. With File the source is a descriptor sent

@@ -139,6 +139,9 @@ func (s *Session) whyGone(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := s.cause(); err != nil {
+		return err
+	}
 	return ErrClosed
 }
 

@@ -88,4 +88,8 @@ type Options struct {
 	Privileged bool
 	// Sync lets fsync and its family through to the disk.
 	Sync bool
+	// Interpreters run programs of other architectures, in this session alone.
+	// Open returns ErrNoBinfmt where that cannot be. Such a session can make no
+	// device nodes, even as real root.
+	Interpreters []Interpreter
 }

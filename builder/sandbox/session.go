@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +30,8 @@ type Session struct {
 	wire   *wire
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
-	stop   func() bool // ends the watch on the context
+	stop   func() bool  // ends the watch on Open's context
+	cause  func() error // why that context ended, or nil
 	gone   chan struct{}
 
 	mu    sync.Mutex
@@ -70,18 +71,29 @@ func (s *Sandbox) open(ctx context.Context, root Root, o Options) (*Session, err
 	if err := clearWork(root.Work); err != nil {
 		return nil, err
 	}
-	specs, files, err := s.sources(o.Binds)
+	specs, files, err := bindSources(s.mode, o.Binds)
 	defer func() { closeAll(files) }()
 	if err != nil {
 		return nil, err
 	}
+	o.Interpreters = append([]Interpreter(nil), o.Interpreters...)
+	for i := range o.Interpreters {
+		p := &o.Interpreters[i].Path
+		if *p, err = filepath.Abs(*p); err != nil {
+			return nil, err
+		}
+	}
 	sess := &Session{mode: s.mode, env: o.Env, work: root.Work, gone: make(chan struct{}), calls: map[uint64]chan report{}}
-	if err := sess.launch(); err != nil {
+	if err := checkInterpreters(s.mode, o.Interpreters); err != nil {
+		return nil, err
+	}
+	if err := sess.launch(len(o.Interpreters) > 0); err != nil {
 		return nil, err
 	}
 	err = sess.wire.send(message{Kind: kindSetup, Setup: &setup{
 		Mode: s.mode, Dir: root.Dir, Layers: root.Layers, Upper: root.Upper, Work: root.Work,
 		Network: o.Network, Hostname: o.Hostname, Privileged: o.Privileged, Sync: o.Sync, Binds: specs,
+		Interpreters: o.Interpreters,
 	}}, files...)
 	var m message
 	if err == nil {
@@ -99,12 +111,13 @@ func (s *Sandbox) open(ctx context.Context, root Root, o Options) (*Session, err
 		return nil, err
 	}
 	go sess.receive()
+	sess.cause = func() error { return context.Cause(ctx) }
 	sess.stop = context.AfterFunc(ctx, func() { sess.end() })
 	return sess, nil
 }
 
-// launch starts init in new namespaces.
-func (s *Session) launch() error {
+// launch starts init in new namespaces, among them a user namespace on demand.
+func (s *Session) launch(userNS bool) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -124,6 +137,11 @@ func (s *Session) launch() error {
 			ExtraFiles: []*os.File{theirs}, Stderr: &s.stderr,
 			// A terminal's Ctrl-C is the builder's to handle.
 			SysProcAttr: &syscall.SysProcAttr{Cloneflags: flags, Setsid: true},
+		}
+		if userNS {
+			if err := ownUserNS(s.cmd.SysProcAttr); err != nil {
+				return err
+			}
 		}
 		err := s.cmd.Start()
 		if errors.Is(err, unix.EINVAL) && flags&unix.CLONE_NEWCGROUP != 0 { // a kernel without cgroups
@@ -147,8 +165,10 @@ func (m message) fault() error {
 	if m.Errno != 0 {
 		e.causes = append(e.causes, syscall.Errno(m.Errno))
 	}
-	if m.NoOver {
-		e.causes = append(e.causes, ErrNoOverlay)
+	for _, is := range sentinels {
+		if m.Is == is.Error() {
+			e.causes = append(e.causes, is)
+		}
 	}
 	return e
 }
@@ -227,11 +247,7 @@ func (s *Sandbox) Run(ctx context.Context, root Root, c Command) error {
 	return err
 }
 
-// sources opens what binds show.
-func (s *Sandbox) sources(binds []Bind) ([]bindSpec, []*os.File, error) {
-	return bindSources(s.mode, binds)
-}
-
+// bindSources opens what binds show. The files are the caller's to close, also with an error.
 func bindSources(mode Mode, binds []Bind) ([]bindSpec, []*os.File, error) {
 	var specs []bindSpec
 	var files []*os.File
@@ -256,5 +272,3 @@ func bindSources(mode Mode, binds []Bind) ([]bindSpec, []*os.File, error) {
 	}
 	return specs, files, nil
 }
-
-var _ io.Writer = (*tail)(nil)
