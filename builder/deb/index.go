@@ -128,7 +128,7 @@ func (p *indexParser) line() []byte {
 func (p *indexParser) field(pkg *Package) error {
 	line := p.line()
 	colon := bytes.IndexByte(line, ':')
-	if colon < 0 || !validFieldName(line[:colon]) {
+	if colon < 0 {
 		return fmt.Errorf("not a field: %.60q", line)
 	}
 	value := line[colon+1:]
@@ -152,6 +152,9 @@ func (p *indexParser) field(pkg *Package) error {
 		value = bytes.TrimSpace(value)
 	}
 	if !p.set(pkg, string(line[:colon]), value) {
+		if !validFieldName(line[:colon]) {
+			return fmt.Errorf("not a field: %.60q", line)
+		}
 		// Field names are case-insensitive, but archives write them in one way.
 		if name := canonical(line[:colon]); name != "" {
 			p.set(pkg, name, value)
@@ -291,9 +294,15 @@ func validSHA256(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; !isDigit(c) && (c < 'a' || c > 'f') {
+		if !hexDigits[s[i]] {
 			return false
 		}
 	}
 	return true
+}
+
+// hexDigits tells lower-case hexadecimal digits: four million are looked at.
+var hexDigits = [256]bool{
+	'0': true, '1': true, '2': true, '3': true, '4': true, '5': true, '6': true, '7': true, '8': true, '9': true,
+	'a': true, 'b': true, 'c': true, 'd': true, 'e': true, 'f': true,
 }
