@@ -114,8 +114,10 @@ const (
 )
 
 // paint colours text for stderr.
-func (a *App) paint(sgr, text string) string {
-	if !a.color() {
+func (a *App) paint(sgr, text string) string { return paint(a.color(), sgr, text) }
+
+func paint(on bool, sgr, text string) string {
+	if !on {
 		return text
 	}
 	return "\x1b[" + sgr + "m" + text + "\x1b[0m"

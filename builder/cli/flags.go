@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -46,7 +47,7 @@ func (a *App) addFlags(root *cobra.Command) {
 	p.StringVar(&f.Progress, "progress", "auto", "`how` to show progress: auto, plain, json or quiet")
 	p.BoolVar(&f.Offline, "offline", false, "use the store and the lock alone, no network")
 	p.StringVar(&f.Arch, "arch", HostArch(), "Debian `architecture` of the image")
-	p.BoolVarP(&f.Verbose, "verbose", "v", false, "tell more: the same as --log-level=info")
+	p.BoolVarP(&f.Verbose, "verbose", "v", false, "tell more: the output of programs that a build runs, and --log-level=info")
 	p.BoolVar(&f.NoColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
 	p.StringVar(&f.LogLevel, "log-level", "", "`level` of messages for developers: debug, info, warn or error (default warn)")
 
@@ -149,8 +150,11 @@ func HostArch() string {
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
-// color says whether w takes colours: a terminal that is not dumb, and
+// color says whether stderr takes colours.
+func (a *App) color() bool { return a.colorOn(a.Err) }
+
+// colorOn says whether w takes colours: a terminal that is not dumb, and
 // nobody said no (https://no-color.org).
-func (a *App) color() bool {
-	return !a.Flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal(a.Err) != nil
+func (a *App) colorOn(w io.Writer) bool {
+	return !a.Flags.NoColor && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal(w) != nil
 }

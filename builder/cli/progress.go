@@ -42,6 +42,7 @@ func (a *App) Progress(ctx context.Context) (context.Context, func(err error, lo
 				return columns, rows
 			},
 			Color: a.color(),
+			Logs:  a.Flags.Verbose,
 			ASCII: !utf8Locale(),
 		})
 		sink, stop = live, live.Close
@@ -50,7 +51,9 @@ func (a *App) Progress(ctx context.Context) (context.Context, func(err error, lo
 	case "quiet":
 		sink = progress.NewQuiet(a.Err)
 	default:
-		sink = progress.NewPlain(a.Err)
+		plain := progress.NewPlain(a.Err)
+		plain.Logs = a.Flags.Verbose
+		sink = plain
 	}
 	end := func(err error, logPath string) {
 		stop()

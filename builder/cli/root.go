@@ -33,6 +33,7 @@ func verbs(a *App) []*cobra.Command {
 		a.sizeCommand(),
 		a.sbomCommand(),
 		a.cacheCommand(),
+		a.doctorCommand(),
 		a.versionCommand(),
 		a.completionCommand(),
 		a.manCommand(),

@@ -19,6 +19,7 @@ type LiveOptions struct {
 	Size  func() (columns, rows int) // asked before each picture; nil means 80 by 24
 	Color bool
 	ASCII bool             // no characters beyond ASCII
+	Logs  bool             // print the output of programs above the bars
 	Now   func() time.Time // nil means time.Now
 }
 
@@ -137,6 +138,10 @@ func (l *Live) Event(e Event) {
 	switch e.Kind {
 	case Message:
 		s.message = clean(e.Text)
+	case Log:
+		if l.opts.Logs {
+			l.pending = append(l.pending, l.paint(sgrDim, s.name+" | "+clean(e.Text)))
+		}
 	case Done, Cached, Failed:
 		l.steps = slices.Delete(l.steps, i, i+1)
 		l.pending = append(l.pending, l.ending(s, e.Kind, e.Text, e.Elapsed))

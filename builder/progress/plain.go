@@ -19,6 +19,8 @@ const (
 // few seconds or ten percent between. It goes by the times of the events, so
 // that the same events always give the same lines.
 type Plain struct {
+	Logs bool // write the output of programs as well; set before the first event
+
 	mu    sync.Mutex
 	w     io.Writer
 	steps map[string]*plainStep
@@ -58,6 +60,9 @@ func (p *Plain) Event(e Event) {
 		}
 		delete(p.steps, e.Step)
 	case Advance, Message, Log:
+		if e.Kind == Log && p.Logs {
+			fmt.Fprintf(p.w, "%s | %s\n", e.Step, clean(e.Text))
+		}
 		p.advance(e)
 	}
 }

@@ -69,6 +69,22 @@ func TestPlain(t *testing.T) {
 	golden(t, "plain.txt", b.String())
 }
 
+func TestLogsWhenAskedFor(t *testing.T) {
+	var plain, picture bytes.Buffer
+	p, l := NewPlain(&plain), newLive(&picture, LiveOptions{Logs: true})
+	p.Logs = true
+	for _, e := range script() {
+		p.Event(e)
+		l.Event(e)
+	}
+	picture.Write(l.picture(time.Time{}))
+	for name, out := range map[string]string{"plain": plain.String(), "live": picture.String()} {
+		if n := strings.Count(out, "configure | line "); n != 45 {
+			t.Errorf("%s: %d of 45 lines", name, n)
+		}
+	}
+}
+
 func TestQuietTellsWarningsAlone(t *testing.T) {
 	var b bytes.Buffer
 	q := NewQuiet(&b)
