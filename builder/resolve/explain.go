@@ -225,7 +225,7 @@ func (s *solver) absence(a *alt, p *Problem) string {
 	if len(a.targets) > 0 {
 		t := a.targets[0]
 		if c := t.pkg.candidate(); c != nil && c != t {
-			return fmt.Sprintf("%s %s is to be installed instead of %s", s.u.name(t.pkg), c.p.Version, t.p.Version)
+			return fmt.Sprintf("the candidate of %s is %s, not %s", s.u.name(t.pkg), c.p.Version, available([]*version{t}))
 		}
 		if t.pin <= 0 {
 			return s.u.name(t.pkg) + " is pinned away"

@@ -158,7 +158,14 @@ func newApt(t testing.TB, packages []*deb.Package) *apt {
 	}
 	sources := ""
 	for _, suite := range suites {
-		release := fmt.Sprintf("Suite: %s\nCodename: %s\nDate: Sat, 09 Aug 2025 09:00:00 UTC\nArchitectures: amd64 i386\nComponents: main\nSHA256:\n", suite, suite)
+		release := fmt.Sprintf("Suite: %s\nCodename: %s\nDate: Sat, 09 Aug 2025 09:00:00 UTC\nArchitectures: amd64 i386\nComponents: main\n", suite, suite)
+		switch suite { // as Debian marks them
+		case "backports":
+			release += "NotAutomatic: yes\nButAutomaticUpgrades: yes\n"
+		case "experimental":
+			release += "NotAutomatic: yes\n"
+		}
+		release += "SHA256:\n"
 		for _, arch := range []string{"amd64", "i386"} {
 			data := indexes[suite][arch].Bytes()
 			name := "main/binary-" + arch + "/Packages"

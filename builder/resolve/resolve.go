@@ -257,46 +257,79 @@ func (s *solver) wants(req Request, sol *Solution) ([]want, []Problem) {
 			suites = append(suites, want{v: v})
 		}
 	}
+	// What is wanted counts as there while looking at what the suites need.
+	for _, w := range wants {
+		s.at(w.v.pkg).in = w.v
+	}
 	for _, w := range suites {
-		s.followSuite(w.v, w.v.p.Suite, map[*version]bool{})
+		s.followSuite(w.v, w.v.p.Suite, map[*pkg]bool{})
+	}
+	for _, w := range wants {
+		s.at(w.v.pkg).in, s.at(w.v.pkg).cand = nil, w.v
 	}
 	return wants, problems
 }
 
-// followSuite makes versions of a suite candidates where the dependencies of v
-// cannot be met otherwise; it says whether they then can.
-func (s *solver) followSuite(v *version, suite string, seen map[*version]bool) bool {
-	if seen[v] {
-		return true
-	}
-	seen[v] = true
-	ok := true
+// followSuite makes v the candidate, and for a wanted "name/suite" goes on to
+// make versions of that suite candidates for the dependencies of v. It does so
+// not only where the candidates would not do, but wherever apt does: a
+// candidate counts as fine only if all it depends on is there already. It says
+// whether the dependencies can be met.
+func (s *solver) followSuite(v *version, suite string, changed map[*pkg]bool) bool {
+	s.at(v.pkg).cand = v
+	changed[v.pkg] = true
 	cs := s.clauses(v)
 	for i := range cs {
 		c := &cs[i]
-		if c.kind.negative() || !s.important(c.kind) {
+		if c.kind.negative() || !s.important(c.kind) || slices.ContainsFunc(c.alts, func(a alt) bool { return s.fine(&a) }) {
 			continue
 		}
-		if !slices.ContainsFunc(c.alts, func(a alt) bool { return s.possible(&a) }) && !s.switchTo(c, suite, seen) && c.kind.critical() {
-			ok = false
+		if !s.switchTo(c, suite, changed) && c.kind.critical() {
+			return false
 		}
 	}
-	return ok
+	return true
 }
 
-func (s *solver) switchTo(c *clause, suite string, seen map[*version]bool) bool {
+// fine says whether an alternative has a candidate that needs nothing more.
+func (s *solver) fine(a *alt) bool {
+	for _, t := range a.targets {
+		if a.rel.Op != "" && t.pkg != a.real || s.at(t.pkg).cand != t {
+			continue
+		}
+		cs := s.clauses(t)
+		ready := true
+		for i := range cs {
+			if cs[i].kind.critical() && !s.holds(&cs[i]) {
+				ready = false
+				break
+			}
+		}
+		if ready {
+			return true
+		}
+	}
+	return false
+}
+
+// switchTo makes a version of the suite the candidate for one of a clause's
+// alternatives. Only relations with a version are cause to switch.
+func (s *solver) switchTo(c *clause, suite string, changed map[*pkg]bool) bool {
 	for i := range c.alts {
-		for _, t := range c.alts[i].targets {
-			st := s.at(t.pkg)
-			if t.p.Suite != suite || st.protected {
-				continue
-			}
-			old := st.cand
-			st.cand = t
-			if s.followSuite(t, suite, seen) {
-				return true
-			}
-			st.cand = old
+		a := &c.alts[i]
+		if a.rel.Op == "" || a.real == nil || s.at(a.real).protected {
+			continue
+		}
+		at := slices.IndexFunc(a.real.versions, func(v *version) bool { return v.p.Suite == suite })
+		if at < 0 || !a.has(a.real.versions[at]) {
+			continue
+		}
+		v, old := a.real.versions[at], s.at(a.real).cand
+		if v == old && changed[v.pkg] || s.followSuite(v, suite, changed) {
+			return true
+		}
+		if i < len(c.alts)-1 {
+			s.at(a.real).cand = old
 		}
 	}
 	return false
