@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"cloudy/builder/recipe"
 )
 
 // App is what the verbs of one run share: the streams, the values of the
@@ -18,6 +20,8 @@ type App struct {
 
 	Flags Flags
 	Log   *slog.Logger
+
+	module *recipe.Module // the last one loaded: it has the lines that diagnostics point to
 }
 
 // Run runs one command line (without the program's name) and returns its exit

@@ -28,14 +28,21 @@ func (a *App) renderError(err error) int {
 		shown    *diagnosed
 		mistakes *recipe.Mistakes
 		diags    recipe.Diagnostics
+		diag     *recipe.Diagnostic
 	)
+	module := a.module
+	if module == nil {
+		module = new(recipe.Module) // knows no source lines
+	}
 	switch {
 	case errors.As(err, &shown):
 		shown.module.Render(a.Err, shown.diags, a.color())
 	case errors.As(err, &mistakes):
 		fmt.Fprintln(a.Err, mistakes.Error())
 	case errors.As(err, &diags):
-		new(recipe.Module).Render(a.Err, diags, a.color())
+		module.Render(a.Err, diags, a.color())
+	case errors.As(err, &diag):
+		module.Render(a.Err, recipe.Diagnostics{diag}, a.color())
 	case kind == fail.Interrupted:
 		fmt.Fprintln(a.Err, a.paint(yellow, "interrupted"))
 	default:
@@ -71,8 +78,9 @@ func kindOf(err error) fail.Kind {
 		return kind
 	}
 	var diags recipe.Diagnostics
+	var diag *recipe.Diagnostic
 	switch {
-	case errors.As(err, &diags):
+	case errors.As(err, &diags), errors.As(err, &diag):
 		return fail.User
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		return fail.Host

@@ -44,6 +44,7 @@ func (a *App) Module(ctx context.Context) (*recipe.Module, error) {
 		return nil, err
 	}
 	m, diags := recipe.Load(ctx, src, recipe.Options{Vars: a.Flags.Vars, Env: os.Environ()})
+	a.module = m
 	return m, a.Diagnose(m, diags)
 }
 
