@@ -44,8 +44,11 @@ type Options struct {
 	// and the change and birth time of every inode. The zero Time means 1970.
 	Epoch time.Time
 
-	ReservedPercent int   // share of the blocks kept for root, 0 to 50 (mke2fs: 5)
-	BytesPerInode   int64 // an inode for so many bytes, 0 means 16384; there are never fewer than the tree needs
+	ReservedPercent int // share of the blocks kept for root, 0 to 50 (mke2fs: 5)
+
+	// BytesPerInode asks for an inode for so many bytes, at least 1024; 0
+	// means 16384. There are always enough inodes for the tree.
+	BytesPerInode int64
 
 	// GrowTo is the size in bytes up to which the mounted filesystem can be
 	// grown. 0 means 1024 times Size as with mke2fs, and at least 1 TiB.
@@ -75,12 +78,14 @@ var ErrUnsupported = errors.New("not possible in ext4")
 // Write writes t as a filesystem that begins at byte off of w. What is never
 // written to must read as zero, so w is a sparse file that is new, cut to off
 // and extended again, or discarded there; the caller gives it its length of
-// at least off+o.Size. Blocks of zeros in files become holes.
+// at least off+o.Size. Blocks of zeros in files become holes. Who copies the
+// image to a medium that has been used must write its holes too, or discard
+// them: with the same UUID, old blocks of the journal would pass for new ones.
 //
 // t must be sorted and complete: every entry but "." needs its directory.
 // A missing "." or "lost+found" is added. A file whose content is not exactly
-// Entry.Size long is an error. The error for a size that is too small is a
-// *TooSmallError that says what is needed.
+// Entry.Size long is an error. A zero MTime means o.Epoch. The error for a
+// size that is too small is a *TooSmallError that says what is needed.
 //
 // Write reads files and calls w.WriteAt from several goroutines at a time.
 func Write(ctx context.Context, w io.WriterAt, off int64, t *tree.Tree, o Options) (Usage, error) {
