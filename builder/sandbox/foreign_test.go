@@ -26,9 +26,12 @@ func emulator(t *testing.T, name string) string {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	get := exec.Command("sh", "-c", "apt-get download qemu-user-static && dpkg-deb -x qemu-user-static_*.deb . && rm qemu-user-static_*.deb")
+	get := exec.Command("sh", "-c", "apt-get download qemu-user-static && dpkg-deb --fsys-tarfile qemu-user-static_*.deb | tar x ./usr/bin/"+name+"-static; rm -f qemu-user-static_*.deb")
 	get.Dir = dir
 	out, err := get.CombinedOutput()
+	if err == nil {
+		_, err = os.Stat(path)
+	}
 	need(t, err == nil, "get qemu-user-static: "+string(out))
 	return path
 }

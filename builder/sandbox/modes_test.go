@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"cloudy/builder/fail"
 
@@ -51,6 +52,11 @@ func program(name string, args []string) int {
 		signal.Notify(caught, unix.SIGTERM, unix.SIGINT)
 		fmt.Println("ready")
 		fmt.Println(<-caught)
+		select {
+		case sig := <-caught:
+			fmt.Println("again", sig)
+		case <-time.After(300 * time.Millisecond):
+		}
 		return 7
 	case "enter": // says what it became, and with what it was started
 		sb, err := Enter(context.Background(), EnterOptions{Mode: Mode(os.Getenv(modeEnv))})
@@ -223,4 +229,27 @@ func TestEnter(t *testing.T) {
 			}
 		})
 	}
+	t.Run("Ctrl-C on a terminal comes once", func(t *testing.T) {
+		master, slave := terminal(t)
+		argv := append(asUser[:len(asUser):len(asUser)], filepath.Join(dir, "sandbox.test"))
+		cmd := exec.Command(argv[0], argv[1:]...)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), programEnv + "=wait"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r := bufio.NewReader(master)
+		if line, err := r.ReadString('\n'); line != "ready\r\n" {
+			t.Fatalf("got %q, %v", line, err)
+		}
+		master.WriteString("\x03")
+		if line, err := r.ReadString('\n'); line != "^Cinterrupt\r\n" {
+			t.Errorf("got %q, %v", line, err)
+		}
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != 7 || r.Buffered() > 0 {
+			rest, _ := r.Peek(r.Buffered())
+			t.Errorf("ended with %v, %q", cmd.ProcessState, rest)
+		}
+	})
 }

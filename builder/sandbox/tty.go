@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -48,6 +49,7 @@ func (x *execution) connect(master *os.File, c Command) {
 	if err != nil {
 		return
 	}
+	var helpers sync.WaitGroup
 	stop := []func(){func() { quitW.Close() }}
 	if f, ok := c.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if state, err := term.MakeRaw(int(f.Fd())); err == nil {
@@ -56,22 +58,24 @@ func (x *execution) connect(master *os.File, c Command) {
 		resized := make(chan os.Signal, 1)
 		signal.Notify(resized, unix.SIGWINCH)
 		stop = append(stop, func() { signal.Stop(resized); close(resized) })
-		go func() {
+		conn, err := master.SyscallConn()
+		helpers.Go(func() {
 			for range resized {
-				if w, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
-					unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, w)
+				w, werr := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+				if err == nil && werr == nil {
+					conn.Control(func(fd uintptr) { unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, w) })
 				}
 			}
-		}()
+		})
 	}
 	switch in := c.Stdin.(type) {
 	case nil:
 		quitR.Close()
 	case *os.File:
-		go func() {
+		helpers.Go(func() {
 			defer quitR.Close()
 			feed(master, in, quitR)
-		}()
+		})
 	default:
 		quitR.Close()
 		go func() {
@@ -83,6 +87,7 @@ func (x *execution) connect(master *os.File, c Command) {
 		for _, f := range stop {
 			f()
 		}
+		helpers.Wait() // then nobody reads the caller's terminal any more
 	}
 }
 

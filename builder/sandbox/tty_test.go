@@ -12,23 +12,30 @@ import (
 	"golang.org/x/term"
 )
 
-func TestTerminal(t *testing.T) {
-	namespaces(t)
-	s := open(t, newRoot(t), Options{})
-	// The caller's own terminal.
+// terminal makes a terminal of the host, as a user would sit at.
+func terminal(t *testing.T) (master, slave *os.File) {
+	t.Helper()
 	m, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	need(t, err == nil, fmt.Sprint("no terminals here: ", err))
-	master := os.NewFile(uintptr(m), "master")
-	defer master.Close()
+	master = os.NewFile(uintptr(m), "master")
+	t.Cleanup(func() { master.Close() })
 	n, err := unix.IoctlGetInt(m, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(m, unix.TIOCSPTLCK, 0)
 	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
 	need(t, err == nil, fmt.Sprint("no terminals here: ", err))
-	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	need(t, err == nil, fmt.Sprint("no terminals here: ", err))
-	defer slave.Close()
-	if err := unix.IoctlSetWinsize(m, unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 77}); err != nil {
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+func TestTerminal(t *testing.T) {
+	namespaces(t)
+	s := open(t, newRoot(t), Options{})
+	master, slave := terminal(t)
+	if err := unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 77}); err != nil {
 		t.Fatal(err)
 	}
 	before, err := term.GetState(int(slave.Fd()))
