@@ -7,7 +7,7 @@ import (
 
 // Bounds of the search: decisions over all, and for one recommended package.
 const (
-	maxDecisions          = 200_000
+	maxDecisions          = 20_000
 	maxRecommendDecisions = 500
 )
 
