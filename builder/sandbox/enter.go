@@ -130,14 +130,25 @@ func enterUserNS(ctx context.Context) error {
 	}
 	// Whom the child's death signal watches is this thread.
 	runtime.LockOSThread()
+	// From before the child's start on, so that none is lost.
+	caught := make(chan os.Signal, 16)
+	signal.Notify(caught, forwarded...)
 	child, status, err := startMapped(ctx, maps, os.Args, os.Stdout)
-	if err != nil {
-		return err
+	if err == nil {
+		err = hasArrived(child, status)
 	}
-	if err := hasArrived(child, status); err != nil {
-		return err
+	if err == nil {
+		return follow(child, caught)
 	}
-	return follow(child)
+	signal.Stop(caught)
+	select {
+	case sig := <-caught: // meant for us after all
+		if sig, ok := sig.(syscall.Signal); ok && sig != unix.SIGWINCH {
+			unix.Kill(os.Getpid(), sig)
+		}
+	default:
+	}
+	return err
 }
 
 // hasArrived waits for what the child says about its new namespace. With an error the child is gone.
@@ -261,9 +272,7 @@ var forwarded = []os.Signal{
 }
 
 // follow waits for child, forwards signals, and ends this process as the child ended.
-func follow(child *exec.Cmd) error {
-	caught := make(chan os.Signal, 16)
-	signal.Notify(caught, forwarded...)
+func follow(child *exec.Cmd, caught <-chan os.Signal) error {
 	go func() {
 		for sig := range caught {
 			if fromTerminal(sig) && foreground() {
