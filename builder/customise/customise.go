@@ -26,6 +26,7 @@ func Apply(base *tree.Tree, img *recipe.Image, epoch time.Time) (*Delta, error) 
 		{"names", func() error { return names(d, img) }},
 		{"overlays", func() error { return overlays(d, a, img.Overlays) }},
 		{"directories", func() error { return directories(d, a, img.Directories) }},
+		{"grow", func() error { return grow(d, img.Grow) }},
 		{"files", func() error { return files(d, a, img.Files) }},
 		{"units", func() error { return units(d, img.Units) }},
 	} {
@@ -151,4 +152,13 @@ func locale(d *Delta, name string) error {
 		charset = "ISO-8859-1"
 	}
 	return d.rewrite("etc/locale.gen", 0o644, name+" "+charset+"\n")
+}
+
+// grow lets systemd-repart enlarge the root partition at first boot.
+func grow(d *Delta, g recipe.Grow) error {
+	conf := g.RepartConf()
+	if conf == "" {
+		return nil
+	}
+	return d.write(recipe.RepartPath, 0o644, conf)
 }

@@ -82,6 +82,7 @@ type installer struct {
 	order  []*job // Base, then Rest
 	byName map[string]*job
 	runner *scriptRunner
+	held   *held
 }
 
 // job is one package on its way.
@@ -117,6 +118,9 @@ func newInstaller(req Request) (*installer, error) {
 		in.byName[p.Name] = j
 	}
 	in.runner = &scriptRunner{sandbox: req.Sandbox, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
+	if in.held, err = newHeld(in); err != nil {
+		return nil, errors.Join(hostErr(err), in.close())
+	}
 	return in, nil
 }
 
@@ -252,25 +256,73 @@ func (in *installer) installRest(ctx context.Context) error {
 			return step.End(err)
 		}
 	}
-	needs, err := preDepends(rest)
-	if err != nil {
+	if err := in.configureRest(ctx, step, rest); err != nil {
 		return step.End(err)
-	}
-	for _, round := range preinstRounds(rest, needs) {
-		if err := in.placeRound(ctx, round.place); err != nil {
-			return step.End(err)
-		}
-		if err := in.writeSeeds(); err != nil {
-			return step.End(err)
-		}
-		if err := in.configure(ctx, step, round.configure); err != nil {
-			return step.End(err)
-		}
 	}
 	if err := in.writeAutoMarks(); err != nil {
 		return step.End(err)
 	}
-	return step.End(in.triggers(ctx, step))
+	return step.End(nil)
+}
+
+func (in *installer) configureRest(ctx context.Context, step *progress.Step, rest []*job) (err error) {
+	rest, first, err := initramfsFirst(rest)
+	if err != nil {
+		return err
+	}
+	needs, err := preDepends(rest)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	in.held.begin(ctx)
+	defer func() {
+		if err != nil { // nothing may go on in a root that is given up
+			cancel()
+			err = errors.Join(err, ignoreCancel(in.held.jobs.Wait()))
+		}
+		cancel()
+	}()
+	rounds := preinstRounds(rest, needs)
+	for i, round := range rounds {
+		if err := in.placeRound(ctx, round.place); err != nil {
+			return err
+		}
+		if err := in.writeSeeds(); err != nil {
+			return err
+		}
+		now := round.configure
+		if i == len(rounds)-1 {
+			if err := in.held.placed(rest); err != nil {
+				return err
+			}
+			cut := slices.IndexFunc(now, func(j *job) bool { return slices.Index(rest, j) >= first })
+			if first > 0 && cut > 0 {
+				if err := in.configure(ctx, step, now[:cut]); err != nil {
+					return err
+				}
+				if err := in.held.initramfsReady(); err != nil {
+					return err
+				}
+				now = now[cut:]
+			}
+		}
+		if err := in.configure(ctx, step, now); err != nil {
+			return err
+		}
+	}
+	if err := in.triggers(ctx, step); err != nil {
+		return err
+	}
+	return in.held.finish()
+}
+
+// ignoreCancel drops the error of work that was stopped on purpose.
+func ignoreCancel(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 func (in *installer) placeRound(ctx context.Context, jobs []*job) error {

@@ -88,6 +88,7 @@ type command struct {
 	stdin io.Reader
 	step  *progress.Step
 	files []*os.File // inherited from descriptor 3 on
+	binds []sandbox.Bind
 }
 
 // keptLines is how much of a script's output an error shows.
@@ -101,7 +102,7 @@ func (r *scriptRunner) run(ctx context.Context, c command) error {
 	}
 	return runLogged(ctx, s, c.step, c.what, sandbox.Command{
 		Args: c.args, Env: append(ScriptEnv(r.epoch), c.env...), Dir: "/",
-		Stdin: c.stdin, Timeout: r.timeout, ExtraFiles: c.files,
+		Stdin: c.stdin, Timeout: r.timeout, ExtraFiles: c.files, Binds: c.binds,
 	}, r.log)
 }
 
@@ -235,19 +236,16 @@ func (in *installer) dpkg(ctx context.Context, step *progress.Step, args []strin
 				step.Message(f[2])
 			case len(f) >= 3 && f[0] == "status" && f[2] == "installed":
 				step.Add(1)
-				in.installedNow(f[1])
+				in.held.installed(strings.TrimSuffix(f[1], ":"+in.Architecture))
 			}
 		}}
 		io.Copy(w, pr)
 	}()
-	err = in.runner.run(ctx, command{what: "dpkg", args: args, step: step, files: []*os.File{pw}})
+	err = in.runner.run(ctx, command{what: "dpkg", args: args, step: step, files: []*os.File{pw}, binds: in.held.binds()})
 	pw.Close()
 	<-followed
 	return current, err
 }
-
-// installedNow is told the name of each package that dpkg has configured.
-func (in *installer) installedNow(string) {}
 
 // preseed gives debconf the answers of the recipe before any script asks.
 func (in *installer) preseed(ctx context.Context) error {
