@@ -56,25 +56,45 @@ func (p *initProc) stat(pid int) (procStat, bool) {
 	return procStat{pid: pid, ppid: ppid, session: session, state: fields[0][0]}, true
 }
 
-// kill ends a command with all that it started, as far as that is still
-// known to be its own: its login session and its descendants. What made
-// itself independent twice over lives until the session's end.
+// kill ends a command with all that it started: everything that runs, when it
+// is the only command. Else its login session and its descendants, and what
+// has left both lives until the session's end.
 func (p *initProc) kill(id uint64) {
 	p.mu.Lock()
 	j := p.byID[id]
+	alone := len(p.byID) == 1
+	list := p.processes()
 	p.mu.Unlock()
 	if j == nil {
 		return
 	}
+	known := map[int]bool{j.pid: true}
+	if alone { // as of now: a command that comes next is spared
+		known = descend(list, map[int]bool{os.Getpid(): false})
+	}
 	p.killUntilGone(func(list []procStat) map[int]bool {
 		doomed := map[int]bool{}
 		for _, st := range list {
-			if st.session == j.pid || st.pid == j.pid {
+			if st.session == j.pid || known[st.pid] {
 				doomed[st.pid] = true
 			}
 		}
 		return doomed
 	})
+}
+
+// descend adds the descendants of the processes in set to it.
+func descend(list []procStat, set map[int]bool) map[int]bool {
+	for grew := true; grew; {
+		grew = false
+		for _, st := range list {
+			_, parent := set[st.ppid]
+			if _, known := set[st.pid]; parent && !known {
+				set[st.pid], grew = true, true
+			}
+		}
+	}
+	return set
 }
 
 // killAll ends every process of the session and collects them.
@@ -101,16 +121,7 @@ func (p *initProc) killAll() {
 func (p *initProc) killUntilGone(seed func([]procStat) map[int]bool) {
 	for range 200 {
 		list := p.processes()
-		doomed := seed(list)
-		for grew := true; grew; {
-			grew = false
-			for _, st := range list {
-				_, parent := doomed[st.ppid]
-				if _, known := doomed[st.pid]; parent && !known {
-					doomed[st.pid], grew = true, true
-				}
-			}
-		}
+		doomed := descend(list, seed(list))
 		left := 0
 		for _, st := range list {
 			if doomed[st.pid] && st.state != 'Z' {
