@@ -1,13 +1,13 @@
 package qemu
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -87,9 +87,6 @@ func (c Config) resolve() (Config, machine, error) {
 	if c.CPUs == 0 {
 		c.CPUs = 2
 	}
-	if c.Command == nil {
-		c.Command = exec.CommandContext
-	}
 	return c, m, nil
 }
 
@@ -168,8 +165,9 @@ func (c *Config) tcgCPU(ctx context.Context, m machine) string {
 	if c.Arch != "amd64" {
 		return m.tcgCPU
 	}
-	out, err := c.Command(ctx, m.program, "--version").Output()
-	if v := versionPattern.FindSubmatch(out); err == nil && v != nil {
+	var out bytes.Buffer
+	err := c.Run(ctx, Program{Args: []string{m.program, "--version"}, Stdout: &out})
+	if v := versionPattern.FindSubmatch(out.Bytes()); err == nil && v != nil {
 		if major, err := strconv.Atoi(string(v[1])); err == nil && major < 8 {
 			return "qemu64,-cx16"
 		}

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+const kvmDevice = "/dev/kvm"
+
 // probeTime is how long the guest of a probe may take. It takes a third of a
 // second where KVM works.
 const probeTime = 5 * time.Second
@@ -30,7 +32,7 @@ func probeSector() []byte {
 // the guest stands still. So a guest of one sector has a try.
 func (c *Config) accelerator(ctx context.Context) string {
 	const kvm, tcg = "kvm", "tcg"
-	if c.Arch != runtime.GOARCH || !usable("/dev/kvm") {
+	if c.Arch != runtime.GOARCH || !usable(kvmDevice) {
 		return tcg
 	}
 	if c.Arch != "amd64" {
@@ -45,7 +47,7 @@ func (c *Config) accelerator(ctx context.Context) string {
 	if err := os.WriteFile(disk, probeSector(), 0o600); err != nil {
 		return tcg
 	}
-	probe := Config{Disk: disk, Arch: c.Arch, Accel: kvm, MemoryMB: 32, CPUs: 1, Root: c.Root, Command: c.Command}
+	probe := Config{Disk: disk, Arch: c.Arch, Accel: kvm, MemoryMB: 32, CPUs: 1, Root: c.Root, Run: c.Run}
 	if err := Boot(ctx, probe, "kvm", probeTime); err != nil {
 		return tcg
 	}
@@ -59,7 +61,7 @@ func Accelerator(ctx context.Context) (accel, why string) {
 	switch {
 	case err != nil:
 		return "", err.Error()
-	case !usable("/dev/kvm"):
+	case !usable(kvmDevice):
 		return "tcg", "/dev/kvm is not there, or not for this user: machines are emulated and slow"
 	}
 	if accel = c.accelerator(ctx); accel == "tcg" {

@@ -3,15 +3,14 @@ package qemu
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"cloudy/builder/fail"
@@ -20,9 +19,8 @@ import (
 // Machine is a virtual machine that runs.
 type Machine struct {
 	Forwards []Forward // with the ports that Start chose
+	Accel    string    // kvm or tcg
 
-	cmd    *exec.Cmd
-	dir    string
 	cancel context.CancelFunc
 	out    console
 	ended  chan struct{} // closed when QEMU has ended
@@ -34,13 +32,22 @@ const stopDelay = 5 * time.Second
 
 // Start runs QEMU. The machine ends with the context, at Stop, or by itself;
 // Stop must be called in any case.
-func Start(ctx context.Context, c Config) (_ *Machine, err error) {
+func Start(ctx context.Context, c Config) (*Machine, error) {
 	c, spec, err := c.resolve()
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Stat(c.Disk); err != nil {
 		return nil, fail.Mark(fail.User, fmt.Errorf("boot disk image: %w", err))
+	}
+	if c.Disk, err = filepath.Abs(c.Disk); err != nil {
+		return nil, err
+	}
+	if c.Run == nil {
+		if _, err := exec.LookPath(spec.program); err != nil {
+			return nil, fail.WithHint(fail.Host, fmt.Errorf("start the virtual machine: %w", err), fmt.Sprintf("install the package %q", spec.pkg))
+		}
+		c.Run = onHost
 	}
 	if c.Accel == "" {
 		c.Accel = c.accelerator(ctx)
@@ -49,46 +56,29 @@ func Start(ctx context.Context, c Config) (_ *Machine, err error) {
 	if err != nil {
 		return nil, fail.Mark(fail.Host, err)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	m := &Machine{dir: dir, cancel: cancel, ended: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			cancel()
-			os.RemoveAll(dir)
-		}
-	}()
 	args, err := c.arguments(ctx, spec, dir)
 	if err != nil {
+		os.RemoveAll(dir)
 		return nil, err
 	}
-	m.Forwards = c.Forwards
-	m.cmd = c.Command(ctx, spec.program, args...)
-	m.cmd.WaitDelay = stopDelay
-	if c.Terminal {
-		// QEMU leaves the terminal as it found it when it may end in peace;
-		// after WaitDelay it is killed.
-		m.cmd.Cancel = func() error { return m.cmd.Process.Signal(syscall.SIGTERM) }
+	ctx, cancel := context.WithCancel(ctx)
+	m := &Machine{Forwards: c.Forwards, Accel: c.Accel, cancel: cancel, ended: make(chan struct{})}
+	p := Program{
+		Args: append([]string{spec.program}, args...), Files: []string{c.Disk, dir},
+		Network: len(c.Forwards) > 0, Terminal: c.Terminal,
 	}
-	if m.cmd.SysProcAttr == nil {
-		// QEMU must not outlive us, however we end.
-		m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.Accel == "kvm" {
+		p.Files = append(p.Files, kvmDevice)
 	}
 	var stderr tail
 	if c.Terminal {
-		m.cmd.Stdin, m.cmd.Stdout, m.cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		p.Stdin, p.Stdout, p.Stderr = os.Stdin, os.Stdout, os.Stderr
 	} else {
 		m.out.log = c.SerialLog
-		m.cmd.Stdin, m.cmd.Stdout, m.cmd.Stderr = c.SerialInput, &m.out, &stderr
-	}
-	if err := m.cmd.Start(); err != nil {
-		err = fmt.Errorf("start the virtual machine: %w", err)
-		if errors.Is(err, exec.ErrNotFound) {
-			return nil, fail.WithHint(fail.Host, err, fmt.Sprintf("install the package %q", spec.pkg))
-		}
-		return nil, err
+		p.Stdin, p.Stdout, p.Stderr = c.SerialInput, &m.out, &stderr
 	}
 	go func() {
-		m.err = m.cmd.Wait()
+		m.err = c.Run(ctx, p)
 		if text := strings.TrimSpace(string(stderr.b)); m.err != nil && text != "" {
 			m.err = fmt.Errorf("%w: %s", m.err, text)
 		}

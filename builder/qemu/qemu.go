@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"runtime"
+	"syscall"
 	"time"
 )
 
@@ -53,9 +55,41 @@ type Config struct {
 	SerialInput io.Reader
 
 	// Root is a folder with a QEMU of its own under usr/, as the firmware is
-	// looked for there; empty is the host's. Command runs programs of it.
-	Root    string
-	Command func(ctx context.Context, name string, args ...string) *exec.Cmd
+	// looked for there; empty is the host's. Run runs the programs of it.
+	Root string
+	Run  func(context.Context, Program) error
+}
+
+// Program is one run of a program of QEMU's.
+type Program struct {
+	Args []string // its name and the arguments
+	// Files are what the arguments name outside of Root: files, folders and
+	// devices of the host, to be there under the same absolute names.
+	Files []string
+	// Network says that the program opens ports on the host.
+	Network bool
+	// Terminal says that Stdin and Stdout may be a person's terminal, and that
+	// the program is to end in peace, so that it leaves that as it was.
+	Terminal       bool
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// onHost runs a program of the host to its end.
+func onHost(ctx context.Context, p Program) error {
+	cmd := exec.CommandContext(ctx, p.Args[0], p.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.Stdin, p.Stdout, p.Stderr
+	cmd.WaitDelay = stopDelay
+	if p.Terminal {
+		// After WaitDelay it is killed.
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	}
+	// QEMU must not outlive us, however we end. Whose death the signal watches
+	// is this thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd.Run()
 }
 
 // Errors that a caller can tell apart.

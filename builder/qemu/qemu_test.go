@@ -57,6 +57,8 @@ func TestBootBIOS(t *testing.T) {
 	needQEMU(t)
 	disk := bootSector(t, say("hello\nworld\n")...)
 	var log bytes.Buffer
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
 	m, err := Start(t.Context(), Config{Disk: disk, Arch: "amd64", MemoryMB: 64, CPUs: 1, SerialLog: &log, Forwards: []Forward{{Guest: 22}}})
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +85,8 @@ func TestBootBIOS(t *testing.T) {
 	if !strings.Contains(log.String(), "hello\nworld") {
 		t.Errorf("log: %q", log.String())
 	}
-	if _, err := os.Stat(m.dir); !os.IsNotExist(err) {
-		t.Errorf("%s is still there", m.dir)
+	if left, err := os.ReadDir(tmp); len(left) > 0 || err != nil {
+		t.Errorf("%v is still there, %v", left, err)
 	}
 }
 
@@ -145,12 +147,13 @@ func TestErrors(t *testing.T) {
 		{"no disk", Config{Disk: "/nonesuch.raw", Arch: "amd64"}, fail.User, "nonesuch"},
 		{"architecture", Config{Disk: disk, Arch: "m68k"}, fail.User, "m68k"},
 		{"BIOS on ARM", Config{Disk: disk, Arch: "arm64", Firmware: BIOS}, fail.User, "bios"},
-		{"no QEMU", Config{Disk: disk, Arch: "amd64", Command: func(ctx context.Context, _ string, args ...string) *exec.Cmd {
-			return exec.CommandContext(ctx, "qemu-system-nonesuch", args...)
-		}}, fail.Host, "nonesuch"},
+		{"no QEMU", Config{Disk: disk, Arch: "amd64"}, fail.Host, "qemu-system-x86_64"},
 		{"no firmware", Config{Disk: disk, Arch: "amd64", Firmware: UEFI, Root: t.TempDir()}, fail.Host, "OVMF"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if tc.name == "no QEMU" {
+				t.Setenv("PATH", t.TempDir())
+			}
 			m, err := Start(t.Context(), tc.c)
 			if err == nil {
 				m.Stop()
@@ -178,8 +181,9 @@ func TestProbe(t *testing.T) {
 }
 
 func TestArguments(t *testing.T) {
-	old := func(ctx context.Context, _ string, _ ...string) *exec.Cmd {
-		return exec.CommandContext(ctx, "echo", "QEMU emulator version 7.2.17 (Debian)")
+	old := func(_ context.Context, p Program) error {
+		_, err := io.WriteString(p.Stdout, "QEMU emulator version 7.2.17 (Debian)\n")
+		return err
 	}
 	for _, tc := range []struct {
 		name string
@@ -187,7 +191,7 @@ func TestArguments(t *testing.T) {
 		want []string
 		not  []string
 	}{
-		{"old TCG", Config{Accel: "tcg", Command: old}, []string{"qemu64,-cx16", "-no-reboot", "tcg,thread=multi"}, nil},
+		{"old TCG", Config{Accel: "tcg", Run: old}, []string{"qemu64,-cx16", "-no-reboot", "tcg,thread=multi"}, nil},
 		{"KVM", Config{Accel: "kvm", Reboot: true}, []string{"kvm", "host"}, []string{"-no-reboot"}},
 		{"ARM", Config{Arch: "arm64", Firmware: BIOS, Accel: "tcg"}, []string{"virt", "cortex-a72"}, nil},
 		{"extra", Config{Accel: "kvm", Extra: []string{"-vga", "std"}}, []string{"-vga"}, nil},
@@ -201,8 +205,8 @@ func TestArguments(t *testing.T) {
 			c.Disk = "x.raw"
 			arch := machines()[c.Arch]
 			c.Firmware = BIOS
-			if c.Command == nil {
-				c.Command = exec.CommandContext
+			if c.Run == nil {
+				c.Run = onHost
 			}
 			args, err := c.arguments(t.Context(), arch, t.TempDir())
 			if err != nil {
