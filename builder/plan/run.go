@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"cloudy/builder/customise"
@@ -37,14 +38,9 @@ func (b *Build) Root(ctx context.Context) (*tree.Tree, error) {
 func (b *Build) epoch() time.Time { return time.Unix(b.Lock.Epoch, 0).UTC() }
 
 func (b *Build) customise(ctx context.Context, layers []string) (*tree.Tree, func(string) bool, error) {
-	base, err := tree.Scan(layers...)
+	d, err := b.delta(layers)
 	if err != nil {
 		return nil, nil, err
-	}
-	base = rootfs.Scrub(base, b.epoch(), func(string) bool { return false })
-	d, err := customise.Apply(base, b.Image, b.epoch())
-	if err != nil {
-		return nil, nil, fail.Mark(fail.User, err)
 	}
 	t := d.Tree()
 	if len(b.Image.Runs) > 0 {
@@ -56,29 +52,51 @@ func (b *Build) customise(ctx context.Context, layers []string) (*tree.Tree, fun
 	return t, d.Declares, nil
 }
 
-// runAll runs the recipe's commands, each in a layer of its own on top of
-// what the recipe lays over the packages.
-func (b *Build) runAll(ctx context.Context, layers []string, d *customise.Delta) (*tree.Tree, error) {
-	custom := b.Steps[len(b.packages)]
-	dir, err := b.layer(ctx, custom, layers, func(_ context.Context, p *store.Pending) error {
-		return d.WriteTo(p.Dir())
-	})
+// delta is what the recipe lays over the packages.
+func (b *Build) delta(layers []string) (*customise.Delta, error) {
+	base, err := tree.Scan(layers...)
 	if err != nil {
 		return nil, err
 	}
-	layers = append(layers[:len(layers):len(layers)], dir)
-	for i, s := range b.runs {
-		r := &b.Image.Runs[i]
-		below := layers
+	base = rootfs.Scrub(base, b.epoch(), func(string) bool { return false })
+	d, err := customise.Apply(base, b.Image, b.epoch())
+	return d, fail.Mark(fail.User, err)
+}
+
+// runAll runs the recipe's commands, each in a layer of its own on top of
+// what the recipe lays over the packages.
+func (b *Build) runAll(ctx context.Context, layers []string, d *customise.Delta) (*tree.Tree, error) {
+	layers, err := b.overPackages(ctx, layers, d)
+	if err != nil {
+		return nil, err
+	}
+	if layers, err = b.runFirst(ctx, len(b.runs), layers); err != nil {
+		return nil, err
+	}
+	return tree.Scan(layers...)
+}
+
+// overPackages adds the layer of what the recipe lays over the packages.
+func (b *Build) overPackages(ctx context.Context, layers []string, d *customise.Delta) ([]string, error) {
+	dir, err := b.layer(ctx, b.Steps[len(b.packages)], layers, func(_ context.Context, p *store.Pending) error {
+		return d.WriteTo(p.Dir())
+	})
+	return append(slices.Clip(layers), dir), err
+}
+
+// runFirst adds the layers of the first n run blocks.
+func (b *Build) runFirst(ctx context.Context, n int, layers []string) ([]string, error) {
+	for i, s := range b.runs[:n] {
+		r, below := &b.Image.Runs[i], layers
 		dir, err := b.layer(ctx, s, below, func(ctx context.Context, p *store.Pending) error {
 			return b.run(ctx, r, p, below)
 		})
 		if err != nil {
 			return nil, err
 		}
-		layers = append(layers[:len(layers):len(layers)], dir)
+		layers = append(slices.Clip(layers), dir)
 	}
-	return tree.Scan(layers...)
+	return layers, nil
 }
 
 // run carries out one run block.
