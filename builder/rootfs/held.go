@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -32,6 +33,55 @@ var heldBack = []string{
 // notesPath is where the stand-ins note their calls.
 const notesPath = "/run/cloudy-held-back"
 
+// systemdHelper answers the calls of deb-systemd-helper that a first install
+// makes by the dozen and that come down to looking for a file; each costs
+// 60 ms of Perl otherwise. All other calls go to the real program, which is
+// bound to realHelper.
+const systemdHelper = `#!/bin/sh
+real=` + realHelper + `
+[ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -z "$DPKG_ROOT" ] || exec "$real" "$@"
+instance=system quiet= action= unit=
+for a; do
+	case $a in
+	--quiet) quiet=1 ;;
+	--system) instance=system ;;
+	--user) instance=user ;;
+	-*) exec "$real" "$@" ;;
+	*)
+		if [ -z "$action" ]; then action=$a
+		elif [ -z "$unit" ]; then unit=$a
+		else exec "$real" "$@"
+		fi ;;
+	esac
+done
+state=/var/lib/systemd/deb-systemd-helper
+[ $instance = user ] && state=/var/lib/systemd/deb-systemd-user-helper
+file=$state-enabled/${unit##*/}.dsh-also
+case $action in
+unmask)
+	[ -e "/etc/systemd/$instance/${unit##*/}" ] || [ -e $state-masked ] || exit 0 ;;
+debian-installed)
+	[ -f "$file" ]
+	exit ;;
+was-enabled)
+	answer=enabled
+	if [ -f "$file" ]; then
+		while IFS= read -r link; do
+			[ -L "$link" ] || answer=disabled
+		done <"$file"
+	fi
+	[ -n "$quiet" ] || echo $answer >&2
+	[ $answer = enabled ]
+	exit ;;
+esac
+exec "$real" "$@"
+`
+
+const (
+	helperPath = "usr/bin/deb-systemd-helper"
+	realHelper = "/run/cloudy-deb-systemd-helper"
+)
+
 // standIn is the script in place of a program. Its answer to --version is
 // what /etc/kernel/postinst.d/initramfs-tools asks for.
 func standIn(program string) []byte {
@@ -49,11 +99,11 @@ type held struct {
 	ctx   context.Context
 	done  map[string]bool // programs that ran, or run now
 
-	depmod chan struct{} // closed when module lists are made
+	inputs sync.WaitGroup // what makes files that go into the initramfs
 }
 
 func newHeld(in *installer) (*held, error) {
-	h := &held{in: in, notes: filepath.Join(in.stage.dir, "held-back"), done: map[string]bool{}, depmod: make(chan struct{})}
+	h := &held{in: in, notes: filepath.Join(in.stage.dir, "held-back"), done: map[string]bool{}}
 	return h, os.WriteFile(h.notes, nil, 0o644)
 }
 
@@ -67,6 +117,13 @@ func (h *held) binds() []sandbox.Bind {
 		if _, ok, err := h.in.placer.dirs.lstat(p); ok && err == nil {
 			out = append(out, sandbox.Bind{Data: standIn(p), Mode: 0o755, Target: "/" + p})
 		}
+	}
+	// The real helper is bound first: after its stand-in is there, that is
+	// what the path means.
+	if st, ok, err := h.in.placer.dirs.lstat(helperPath); ok && err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		out = append(out,
+			sandbox.Bind{Source: filepath.Join(h.in.Root, helperPath), Target: realHelper},
+			sandbox.Bind{Data: []byte(systemdHelper), Mode: 0o755, Target: "/" + helperPath})
 	}
 	if len(out) == 1 {
 		return nil
@@ -109,20 +166,16 @@ func (h *held) runAll(step *progress.Step, program, what string, args [][]string
 	return nil
 }
 
-// placed is told that the files of all packages are there: module lists and
-// the hardware database are made of files alone.
+// placed is told which packages' files have come: module lists are made of
+// files alone.
 func (h *held) placed(jobs []*job) error {
 	if has(jobs, "openssh-server") {
 		if err := h.holdHostKeys(); err != nil {
 			return err
 		}
 	}
-	if has(jobs, "udev") {
-		h.start("systemd-hwdb", "hardware database", []string{"--usr", "update"})
-	}
 	versions := kernelVersions(jobs)
-	if len(versions) == 0 {
-		close(h.depmod)
+	if len(versions) == 0 || h.done["depmod"] {
 		return nil
 	}
 	var args [][]string
@@ -130,12 +183,28 @@ func (h *held) placed(jobs []*job) error {
 		args = append(args, []string{v})
 	}
 	h.done["depmod"] = true
+	h.inputs.Add(1)
 	h.jobs.Go(func() error {
-		defer close(h.depmod)
+		defer h.inputs.Done()
 		step := progress.Begin(h.ctx, "kernel module lists", int64(len(args)), progress.Items)
 		return step.End(h.runAll(step, "depmod", "depmod", args))
 	})
 	return nil
+}
+
+// placedAll is told that all files of a part are there. The hardware database
+// is made of files alone, and goes into the initramfs.
+func (h *held) placedAll(jobs []*job) {
+	if !has(jobs, "udev") || h.done["systemd-hwdb"] {
+		return
+	}
+	h.done["systemd-hwdb"] = true
+	h.inputs.Add(1)
+	h.jobs.Go(func() error {
+		defer h.inputs.Done()
+		step := progress.Begin(h.ctx, "hardware database", 0, progress.Items)
+		return step.End(h.runAll(step, "systemd-hwdb", "systemd-hwdb", [][]string{{"--usr", "update"}}))
+	})
 }
 
 // hostKeys are made by openssh-server's postinst when they are not there.
@@ -206,11 +275,7 @@ func (h *held) initramfsReady() error {
 	}
 	h.done["update-initramfs"] = true
 	h.jobs.Go(func() error {
-		select {
-		case <-h.depmod:
-		case <-h.ctx.Done():
-			return h.ctx.Err()
-		}
+		h.inputs.Wait()
 		step := progress.Begin(h.ctx, "initramfs", int64(len(args)), progress.Items)
 		return step.End(h.runAll(step, "update-initramfs", "update-initramfs", args))
 	})
@@ -274,14 +339,13 @@ func has(jobs []*job, name string) bool {
 func kernelVersions(jobs []*job) []string {
 	var out []string
 	for _, j := range jobs {
-		for i := range j.staged.entries {
-			p := strings.TrimPrefix(j.staged.entries[i].path, "usr/")
-			if rest, ok := strings.CutPrefix(p, "lib/modules/"); ok {
+		j.meta.files(func(path string) {
+			if rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "usr/"), "lib/modules/"); ok {
 				if v, ok := strings.CutSuffix(rest, "/modules.builtin"); ok && !strings.Contains(v, "/") {
 					out = append(out, v)
 				}
 			}
-		}
+		})
 	}
 	return out
 }
@@ -290,7 +354,7 @@ func kernelVersions(jobs []*job) []string {
 // come from (initramfs-tools(7)).
 var initramfsFolders = []string{
 	"usr/share/initramfs-tools/", "etc/initramfs-tools/", "etc/kernel/", "boot/vmlinu", "etc/modprobe.d/", "etc/modules-load.d/",
-	"etc/udev/", "etc/ld.so.conf.d/", "etc/default/keyboard", "etc/default/console-setup", "etc/cryptsetup-initramfs/",
+	"etc/udev/", "usr/lib/udev/hwdb.d/", "lib/udev/hwdb.d/", "etc/ld.so.conf.d/", "etc/default/keyboard", "etc/default/console-setup", "etc/cryptsetup-initramfs/",
 }
 
 // initramfsFirst moves what has a part in the initramfs, and all that it
@@ -329,12 +393,11 @@ func initramfsFirst(jobs []*job) ([]*job, int, error) {
 }
 
 func partOfInitramfs(j *job) bool {
-	for i := range j.staged.entries {
+	part := false
+	j.meta.files(func(path string) {
 		for _, f := range initramfsFolders {
-			if strings.HasPrefix(j.staged.entries[i].path, f) {
-				return true
-			}
+			part = part || strings.HasPrefix(path, f)
 		}
-	}
-	return false
+	})
+	return part
 }

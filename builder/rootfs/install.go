@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +13,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"cloudy/builder/fail"
 	"cloudy/builder/progress"
 	"cloudy/builder/sandbox"
 )
@@ -68,7 +66,7 @@ func Install(ctx context.Context, req Request) (err error) {
 	}
 	defer func() { err = errors.Join(err, in.close()) }()
 	g, ctx := errgroup.WithContext(ctx)
-	in.startStaging(ctx, g)
+	in.stageAll(ctx, g)
 	g.Go(func() error { return in.install(ctx) })
 	return g.Wait()
 }
@@ -81,6 +79,11 @@ type installer struct {
 	db     *database
 	order  []*job // Base, then Rest
 	byName map[string]*job
+	// Rest in two parts: what has a part in the initramfs with all that it
+	// needs, and the others. Set when known is closed.
+	early, late []*job
+	known       chan struct{}
+
 	runner *scriptRunner
 	held   *held
 }
@@ -88,9 +91,8 @@ type installer struct {
 // job is one package on its way.
 type job struct {
 	Package
-	index  int
+	meta   metadata // of Rest: there when Install begins with Rest
 	staged *staged
-	size   int64
 	ready  chan struct{} // closed when staged is set
 	done   bool          // configured
 }
@@ -110,10 +112,10 @@ func newInstaller(req Request) (*installer, error) {
 		stage.close()
 		return nil, err
 	}
-	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}}
+	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}, known: make(chan struct{})}
 	in.placer = &placer{root: req.Root, dirs: d, stage: stage, db: db, exclude: req.Exclude, owner: map[string]*installed{}}
 	for _, p := range slices.Concat(req.Base, req.Rest) {
-		j := &job{Package: p, index: len(in.order), ready: make(chan struct{})}
+		j := &job{Package: p, ready: make(chan struct{})}
 		in.order = append(in.order, j)
 		in.byName[p.Name] = j
 	}
@@ -128,55 +130,6 @@ func (in *installer) close() error {
 	in.placer.dirs.close()
 	in.stage.close()
 	return in.runner.close()
-}
-
-// startStaging decodes all packages on all cores: Base first, since the
-// scripts wait for it, then the others by size, so that the last one to
-// finish is a small one.
-func (in *installer) startStaging(ctx context.Context, g *errgroup.Group) {
-	queue := make(chan *job, len(in.order))
-	step := progress.Begin(ctx, "unpack", int64(len(in.order)), progress.Packages)
-	workers, wctx := errgroup.WithContext(ctx)
-	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() error {
-			buf := make([]byte, copyBuffer)
-			for j := range queue {
-				path, err := j.File(wctx)
-				if err != nil {
-					return err
-				}
-				if j.staged, err = in.stage.stage(wctx, path, buf); err != nil {
-					return err
-				}
-				if j.staged.name != j.Name {
-					return fail.Mark(fail.Build, fmt.Errorf("%s holds package %s, not %s", filepath.Base(path), j.staged.name, j.Name))
-				}
-				close(j.ready)
-				step.Add(1)
-			}
-			return nil
-		})
-	}
-	base := in.order[:len(in.Base)]
-	rest := slices.Clone(in.order[len(in.Base):])
-	for _, j := range base {
-		queue <- j
-	}
-	for _, j := range rest {
-		queue <- j
-	}
-	close(queue)
-	g.Go(func() error { return step.End(workers.Wait()) })
-}
-
-// wait returns when j is decoded.
-func (in *installer) wait(ctx context.Context, j *job) error {
-	select {
-	case <-j.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func (in *installer) install(ctx context.Context) error {
@@ -250,30 +203,17 @@ func (in *installer) installRest(ctx context.Context) error {
 	if len(rest) == 0 {
 		return nil
 	}
+	if err := in.waitKnown(ctx); err != nil {
+		return err
+	}
 	step := progress.Begin(ctx, "configure", int64(len(rest)), progress.Packages)
-	for _, j := range rest {
-		if err := in.wait(ctx, j); err != nil {
-			return step.End(err)
-		}
-	}
-	if err := in.configureRest(ctx, step, rest); err != nil {
+	if err := in.configureRest(ctx, step); err != nil {
 		return step.End(err)
 	}
-	if err := in.writeAutoMarks(); err != nil {
-		return step.End(err)
-	}
-	return step.End(nil)
+	return step.End(in.writeAutoMarks())
 }
 
-func (in *installer) configureRest(ctx context.Context, step *progress.Step, rest []*job) (err error) {
-	rest, first, err := initramfsFirst(rest)
-	if err != nil {
-		return err
-	}
-	needs, err := preDepends(rest)
-	if err != nil {
-		return err
-	}
+func (in *installer) configureRest(ctx context.Context, step *progress.Step) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	in.held.begin(ctx)
 	defer func() {
@@ -283,38 +223,52 @@ func (in *installer) configureRest(ctx context.Context, step *progress.Step, res
 		}
 		cancel()
 	}()
-	rounds := preinstRounds(rest, needs)
+	if err := in.part(ctx, step, in.early); err != nil {
+		return err
+	}
+	if err := in.held.initramfsReady(); err != nil {
+		return err
+	}
+	if err := in.part(ctx, step, in.late); err != nil {
+		return err
+	}
+	if err := in.triggers(ctx, step); err != nil {
+		return err
+	}
+	return in.held.finish()
+}
+
+// part places and configures some of the packages, which need nothing of
+// those that come later.
+func (in *installer) part(ctx context.Context, step *progress.Step, jobs []*job) error {
+	needs, err := preDepends(jobs)
+	if err != nil {
+		return err
+	}
+	rounds := preinstRounds(jobs, needs)
 	for i, round := range rounds {
+		for _, j := range round.place {
+			if err := in.wait(ctx, j); err != nil {
+				return err
+			}
+		}
 		if err := in.placeRound(ctx, round.place); err != nil {
 			return err
 		}
 		if err := in.writeSeeds(); err != nil {
 			return err
 		}
-		now := round.configure
-		if i == len(rounds)-1 {
-			if err := in.held.placed(rest); err != nil {
-				return err
-			}
-			cut := slices.IndexFunc(now, func(j *job) bool { return slices.Index(rest, j) >= first })
-			if first > 0 && cut > 0 {
-				if err := in.configure(ctx, step, now[:cut]); err != nil {
-					return err
-				}
-				if err := in.held.initramfsReady(); err != nil {
-					return err
-				}
-				now = now[cut:]
-			}
+		if err := in.held.placed(round.place); err != nil {
+			return err
 		}
-		if err := in.configure(ctx, step, now); err != nil {
+		if i == len(rounds)-1 {
+			in.held.placedAll(jobs)
+		}
+		if err := in.configure(ctx, step, round.configure); err != nil {
 			return err
 		}
 	}
-	if err := in.triggers(ctx, step); err != nil {
-		return err
-	}
-	return in.held.finish()
+	return nil
 }
 
 // ignoreCancel drops the error of work that was stopped on purpose.

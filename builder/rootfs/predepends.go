@@ -16,7 +16,7 @@ func newDependencies(jobs []*job) (*dependencies, error) {
 	d := &dependencies{jobs: jobs, provider: map[string][]*job{}}
 	for _, j := range jobs {
 		d.provider[j.Name] = append([]*job{j}, d.provider[j.Name]...)
-		rel, err := deb.ParseRelations(j.staged.para.Get("Provides"))
+		rel, err := deb.ParseRelations(j.meta.para.Get("Provides"))
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +34,7 @@ func newDependencies(jobs []*job) (*dependencies, error) {
 func (d *dependencies) direct(j *job, fields ...string) ([]*job, error) {
 	var out []*job
 	for _, f := range fields {
-		rel, err := deb.ParseRelations(j.staged.para.Get(f))
+		rel, err := deb.ParseRelations(j.meta.para.Get(f))
 		if err != nil {
 			return nil, err
 		}
@@ -77,7 +77,7 @@ func preDepends(jobs []*job) (map[*job]map[*job]bool, error) {
 	}
 	out := map[*job]map[*job]bool{}
 	for _, j := range jobs {
-		if _, ok := j.staged.control["preinst"]; !ok {
+		if _, ok := j.meta.control["preinst"]; !ok {
 			continue
 		}
 		set := map[*job]bool{}

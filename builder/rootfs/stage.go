@@ -22,16 +22,20 @@ import (
 	"cloudy/builder/fail"
 )
 
-// staged is one package decoded into the staging folder: control members in
-// memory, regular files as numbered files on disk, everything else as a list.
-type staged struct {
-	name    string // package name, for messages
+// metadata is what the control part of a package says.
+type metadata struct {
+	name    string
 	arch    string
 	same    bool // Multi-Arch: same
 	control map[string]deb.ControlFile
 	para    *deb.Paragraph // the parsed control file
-	entries []stagedEntry  // in the order of data.tar
-	size    int64          // bytes of regular files
+}
+
+// staged is one package decoded into the staging folder: regular files as
+// numbered files on disk, everything else as a list.
+type staged struct {
+	metadata
+	entries []stagedEntry // in the order of data.tar
 }
 
 // stagedEntry is one member of data.tar.
@@ -75,6 +79,49 @@ func (s *stager) close() {
 // copyBuffer is the size of the buffer with which file contents are moved.
 const copyBuffer = 256 << 10
 
+// readMetadata reads the control part of the .deb at path.
+func readMetadata(path string) (metadata, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return metadata{}, err
+	}
+	defer f.Close()
+	rd, err := deb.NewReader(f)
+	if err != nil {
+		return metadata{}, fmt.Errorf("read %s: %w", filepath.Base(path), err)
+	}
+	defer rd.Close()
+	return controlOf(rd, filepath.Base(path))
+}
+
+func controlOf(rd *deb.Reader, base string) (m metadata, err error) {
+	if m.control, err = rd.Control(); err != nil {
+		return m, fmt.Errorf("read control of %s: %w", base, err)
+	}
+	if m.para, err = deb.NewParagraphReader(strings.NewReader(string(m.control["control"].Data))).Next(); err != nil {
+		return m, fmt.Errorf("read control file of %s: %w", base, err)
+	}
+	m.name, m.arch = m.para.Get("Package"), m.para.Get("Architecture")
+	m.same = m.para.Get("Multi-Arch") == "same"
+	if err := safeName(m.name); err != nil {
+		return m, fmt.Errorf("control file of %s: %w", base, err)
+	}
+	return m, nil
+}
+
+// files lists what the package brings, as far as its control part says it:
+// md5sums has all regular files but conffiles.
+func (m *metadata) files(yield func(path string)) {
+	for line := range strings.Lines(string(m.control["md5sums"].Data)) {
+		if _, path, ok := strings.Cut(strings.TrimSpace(line), "  "); ok {
+			yield(path)
+		}
+	}
+	for path := range parseConffiles(m.control["conffiles"].Data) {
+		yield(path)
+	}
+}
+
 // stage decodes the .deb at path. buf is scratch space of the caller.
 func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, error) {
 	f, err := os.Open(path)
@@ -88,17 +135,9 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 		return nil, fmt.Errorf("read %s: %w", base, err)
 	}
 	defer rd.Close()
-	p := &staged{name: base}
-	if p.control, err = rd.Control(); err != nil {
-		return nil, fmt.Errorf("read control of %s: %w", base, err)
-	}
-	if p.para, err = deb.NewParagraphReader(strings.NewReader(string(p.control["control"].Data))).Next(); err != nil {
-		return nil, fmt.Errorf("read control file of %s: %w", base, err)
-	}
-	p.name, p.arch = p.para.Get("Package"), p.para.Get("Architecture")
-	p.same = p.para.Get("Multi-Arch") == "same"
-	if err := safeName(p.name); err != nil {
-		return nil, fmt.Errorf("control file of %s: %w", base, err)
+	p := &staged{}
+	if p.metadata, err = controlOf(rd, base); err != nil {
+		return nil, err
 	}
 	data, err := rd.Data()
 	if err != nil {
@@ -120,9 +159,6 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 		e, err := s.member(h, data, func(path string) bool { return !hasSums || conffiles[path] != nil }, buf)
 		if err != nil {
 			return nil, fmt.Errorf("unpack %s: %s: %w", p.name, h.Name, err)
-		}
-		if e.typ == tar.TypeReg {
-			p.size += h.Size
 		}
 		p.entries = append(p.entries, e)
 	}
