@@ -49,7 +49,6 @@ image "bench" {
 
   target "vm" {
     formats   = ["raw"]
-    disk_size = "4GiB"
     boot      = ["bios"]
   }
 }

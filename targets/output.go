@@ -11,9 +11,9 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
+	"cloudy/builder/progress"
 )
 
 // Output is a file of an artefact that is being written under another name
@@ -41,7 +41,8 @@ func (o *Output) Hash(ctx context.Context) (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	if err := hashSparse(ctx, h, o.File, info.Size()); err != nil {
+	step := progress.Begin(ctx, "checksum "+filepath.Base(o.path), info.Size(), progress.Bytes)
+	if err := step.End(hashSparse(ctx, h, o.File, info.Size(), step.Add)); err != nil {
 		return "", fmt.Errorf("hash %s: %w", filepath.Base(o.path), err)
 	}
 	o.sum = hex.EncodeToString(h.Sum(nil))
@@ -50,35 +51,44 @@ func (o *Output) Hash(ctx context.Context) (string, error) {
 
 // hashSparse writes the content of f to h without reading holes: most of a
 // disk image is one, and reading zeros costs more than hashing them.
-func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64) error {
+func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64, done func(int64)) error {
+	data, err := sparse.Extents(f)
+	if err != nil {
+		return err
+	}
 	buf, zero := make([]byte, 1<<20), make([]byte, 1<<20)
-	for at := int64(0); at < size; {
-		data, err := f.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			data = size
-		} else if err != nil {
-			return err
-		}
-		for ; at < data; at += min(data-at, int64(len(zero))) {
+	at := int64(0)
+	zeros := func(end int64) error {
+		for at < end {
+			n := min(end-at, int64(len(zero)))
+			h.Write(zero[:n])
+			at += n
+			done(n)
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			h.Write(zero[:min(data-at, int64(len(zero)))])
 		}
-		if at >= size {
-			return nil
-		}
-		end, err := f.Seek(at, unix.SEEK_HOLE)
-		if err != nil {
-			return err
-		}
-		r := &contextReader{ctx, io.NewSectionReader(f, at, end-at)}
-		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, r, buf); err != nil {
-			return err
-		}
-		at = end
+		return nil
 	}
-	return nil
+	for _, e := range data {
+		if err := zeros(e.Offset); err != nil {
+			return err
+		}
+		r := &contextReader{ctx, io.NewSectionReader(f, e.Offset, e.Length)}
+		for {
+			n, err := io.ReadFull(r, buf)
+			h.Write(buf[:n])
+			at += int64(n)
+			done(int64(n))
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return zeros(size)
 }
 
 // Commit hashes the file where Hash has not done so, gives it its name, and

@@ -3,7 +3,9 @@ package plan
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
+	"cloudy/builder/fail"
 	"cloudy/builder/lock"
 	"cloudy/builder/recipe"
 )
@@ -47,7 +49,8 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 	for _, t := range wanted {
 		kind, ok := kinds()[t.Name]
 		if !ok {
-			return nil, fmt.Errorf("%s: target %q is not made yet", t.Range, t.Name)
+			return nil, fail.WithHint(fail.User, fmt.Errorf("%s: this program makes no target %q", t.Range, t.Name),
+				"it makes "+strings.Join(CanMake(), ", "))
 		}
 		s := newStep("target "+t.Name, map[string]string{
 			"options": digest(t), "kernel arguments": digest(img.Kernel), "grow": digest(img.Grow), "format": kind.format,
