@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"cloudy/builder/archive"
 	"cloudy/builder/customise"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
@@ -42,6 +43,13 @@ func (b *Build) customise(ctx context.Context, layers []string) (*tree.Tree, fun
 	if err != nil {
 		return nil, nil, err
 	}
+	apt, err := aptSources(b.Image)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.AptSources(apt); err != nil {
+		return nil, nil, fail.Mark(fail.User, err)
+	}
 	t := d.Tree()
 	if len(b.Image.Runs) > 0 {
 		if t, err = b.runAll(ctx, layers, d); err != nil {
@@ -61,6 +69,30 @@ func (b *Build) delta(layers []string) (*customise.Delta, error) {
 	base = rootfs.Scrub(base, b.epoch(), func(string) bool { return false })
 	d, err := customise.Apply(base, b.Image, b.epoch())
 	return d, fail.Mark(fail.User, err)
+}
+
+// aptSources are the recipe's archives as apt on the node is to know them: at
+// their official places, whatever mirror this build uses.
+func aptSources(img *recipe.Image) ([]customise.AptSource, error) {
+	official, err := archive.FindMirrors(archive.MirrorConfig{})
+	if err != nil {
+		return nil, err
+	}
+	srcs, err := sources(img)
+	if err != nil {
+		return nil, err
+	}
+	var out []customise.AptSource
+	for _, s := range srcs {
+		at, err := official.For(s)
+		if err != nil || len(at) == 0 {
+			continue // known to the building machine alone
+		}
+		out = append(out, customise.AptSource{
+			Name: s.Name, URL: at[0].URL, Suites: s.Suites, Components: s.Components, Keyring: s.Keyring, Only: s.Only, Pin: s.Pin,
+		})
+	}
+	return out, nil
 }
 
 // runAll runs the recipe's commands, each in a layer of its own on top of
