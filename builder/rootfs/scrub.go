@@ -17,6 +17,7 @@ const (
 	remove   scrubAction = iota
 	truncate             // stays as an empty file
 	contents             // what is below the folder goes, the folder stays
+	keep                 // stays, whatever a later rule says
 )
 
 // scrubRule names paths by path.Match patterns, element by element.
@@ -47,6 +48,8 @@ var scrubRules = []scrubRule{
 	{"var/cache/debconf/*-old", remove, "backup files of debconf"},
 	{"var/cache/ldconfig/aux-cache", remove, "holds times and inode numbers"},
 	{"var/cache/apt/*.bin", remove, "cache"},
+	{"var/cache/apt/archives/partial", keep, "the package apt brings it"},
+	{"var/lib/apt/lists/partial", keep, "the package apt brings it"},
 	{"var/cache/apt/archives", contents, "cache"},
 	{"var/lib/apt/lists", contents, "cache"},
 	{"var/lib/dpkg/lock-frontend", truncate, "lock"},
@@ -80,7 +83,7 @@ func Scrub(t *tree.Tree, epoch time.Time, declared func(path string) bool) *tree
 			switch {
 			case hit && action == truncate && e.Type == tree.File:
 				e.Source, e.Content, e.Data, e.Size = "", nil, nil, 0
-			case hit && action != truncate:
+			case hit && action != truncate && action != keep:
 				gone[e.Path] = true
 				continue
 			}
@@ -117,7 +120,7 @@ func scrubbed(p string) (scrubAction, bool) {
 func ScrubTable() string {
 	var b strings.Builder
 	b.WriteString("| path | what happens | why |\n| --- | --- | --- |\n")
-	what := map[scrubAction]string{remove: "removed", truncate: "emptied", contents: "folder emptied"}
+	what := map[scrubAction]string{remove: "removed", truncate: "emptied", contents: "folder emptied", keep: "kept"}
 	for _, r := range scrubRules {
 		fmt.Fprintf(&b, "| `/%s` | %s | %s |\n", r.pattern, what[r.action], r.why)
 	}

@@ -1,0 +1,226 @@
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cloudy/builder/tree"
+)
+
+// difference is one way in which two roots differ at one path.
+type difference struct {
+	path   string
+	what   string // "missing", "extra", "type", "mode", "owner", "link", "device", "xattr" or "content"
+	detail string
+}
+
+func (d difference) String() string { return fmt.Sprintf("/%s: %s: %s", d.path, d.what, d.detail) }
+
+// allowed returns which rule allows the difference, or -1.
+func (d difference) allowed() int {
+	return slices.IndexFunc(allowed, func(a rule) bool {
+		if !slices.Contains(strings.Fields(a.what), d.what) {
+			return false
+		}
+		if below, ok := strings.CutSuffix(a.path, "/**"); ok {
+			return strings.HasPrefix(d.path, below+"/")
+		}
+		ok, err := path.Match(a.path, d.path)
+		return ok && err == nil
+	})
+}
+
+// side is one root with what comparing it needs.
+type side struct {
+	entries       map[string]*tree.Entry
+	users, groups map[uint32]string
+}
+
+func newSide(t *tree.Tree) (*side, error) {
+	s := &side{entries: map[string]*tree.Entry{}}
+	for i := range t.Entries {
+		s.entries[t.Entries[i].Path] = &t.Entries[i]
+	}
+	var err error
+	if s.users, err = s.names("etc/passwd"); err == nil {
+		s.groups, err = s.names("etc/group")
+	}
+	return s, err
+}
+
+// names reads number to name of passwd(5) or group(5).
+func (s *side) names(file string) (map[uint32]string, error) {
+	data, err := s.content(file)
+	if err != nil {
+		return nil, err
+	}
+	out := map[uint32]string{}
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(line, ":")
+		if len(f) < 3 {
+			return nil, fmt.Errorf("/%s: line %q", file, line)
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(f[2]), 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		out[uint32(n)] = f[0]
+	}
+	return out, nil
+}
+
+func (s *side) content(p string) ([]byte, error) {
+	e := s.entries[p]
+	if e == nil {
+		return nil, fmt.Errorf("/%s is missing", p)
+	}
+	if e.Type == tree.Hardlink {
+		return s.content(e.Link)
+	}
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+func (s *side) owner(e *tree.Entry) string {
+	name := func(names map[uint32]string, id uint32) string {
+		if n, ok := names[id]; ok {
+			return n
+		}
+		return "#" + strconv.FormatUint(uint64(id), 10)
+	}
+	return name(s.users, e.UID) + ":" + name(s.groups, e.GID)
+}
+
+// compare lists how ours differs from theirs. Owners are compared by name,
+// since both sides number system users in the order of configuring.
+func compare(theirs, ours *tree.Tree) ([]difference, error) {
+	a, err := newSide(theirs)
+	if err != nil {
+		return nil, err
+	}
+	b, err := newSide(ours)
+	if err != nil {
+		return nil, err
+	}
+	var out []difference
+	for i := range theirs.Entries {
+		e := &theirs.Entries[i]
+		o := b.entries[e.Path]
+		if o == nil {
+			out = append(out, difference{e.Path, "missing", "only in the reference"})
+			continue
+		}
+		list, err := compareEntry(a, b, e, o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	for i := range ours.Entries {
+		if p := ours.Entries[i].Path; a.entries[p] == nil {
+			out = append(out, difference{p, "extra", "not in the reference"})
+		}
+	}
+	return out, nil
+}
+
+func compareEntry(a, b *side, e, o *tree.Entry) ([]difference, error) {
+	var out []difference
+	differ := func(what string, want, got any) {
+		if w, g := fmt.Sprint(want), fmt.Sprint(got); w != g {
+			out = append(out, difference{e.Path, what, fmt.Sprintf("%s in the reference, %s in ours", w, g)})
+		}
+	}
+	differ("type", string(e.Type), string(o.Type))
+	if e.Type != o.Type {
+		return out, nil
+	}
+	differ("link", e.Link, o.Link)
+	if e.Type == tree.Hardlink {
+		return out, nil // the rest is its file's
+	}
+	differ("mode", strconv.FormatUint(uint64(e.Mode), 8), strconv.FormatUint(uint64(o.Mode), 8))
+	differ("owner", a.owner(e), b.owner(o))
+	differ("device", [2]uint32{e.Major, e.Minor}, [2]uint32{o.Major, o.Minor})
+	differ("xattr", e.Xattrs, o.Xattrs)
+	if e.Type != tree.File {
+		return out, nil
+	}
+	want, err := a.content(e.Path)
+	if err != nil {
+		return nil, err
+	}
+	got, err := b.content(e.Path)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(want, got) && !bytes.Equal(a.normal(e.Path, want), b.normal(e.Path, got)) {
+		out = append(out, difference{e.Path, "content", firstDifference(want, got)})
+	}
+	return out, nil
+}
+
+// normal is content in which only that stands which has to be equal: in the
+// files of accounts the entries sorted and without numbers, in lists whose
+// order says nothing the items sorted.
+func (s *side) normal(p string, data []byte) []byte {
+	switch p {
+	case "var/lib/apt/extended_states": // apt writes it in the order of a hash table
+		return sorted(data, "\n\n")
+	case "var/lib/dpkg/triggers/File": // dpkg, in the order of packages
+		return sorted(data, "\n")
+	}
+	field := map[string]int{"etc/passwd": 2, "etc/group": 2, "etc/shadow": -1, "etc/gshadow": -1}
+	number, ok := field[p]
+	if !ok {
+		return data
+	}
+	var lines []string
+	for line := range strings.Lines(string(data)) {
+		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
+		if number >= 0 && len(f) > number {
+			f[number] = ""
+		}
+		if p == "etc/passwd" && len(f) > 3 {
+			if gid, err := strconv.ParseUint(f[3], 10, 32); err == nil {
+				f[3] = s.groups[uint32(gid)]
+			}
+		}
+		lines = append(lines, strings.Join(f, ":"))
+	}
+	slices.Sort(lines)
+	return []byte(strings.Join(lines, "\n"))
+}
+
+func sorted(data []byte, separator string) []byte {
+	items := strings.Split(strings.TrimSpace(string(data)), separator)
+	slices.Sort(items)
+	return []byte(strings.Join(items, separator))
+}
+
+// firstDifference shows the first line that differs.
+func firstDifference(want, got []byte) string {
+	a, b := strings.Split(string(want), "\n"), strings.Split(string(got), "\n")
+	for i := range max(len(a), len(b)) {
+		var x, y string
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			return fmt.Sprintf("line %d: %.200q in the reference, %.200q in ours", i+1, x, y)
+		}
+	}
+	return fmt.Sprintf("%d bytes in the reference, %d in ours", len(want), len(got))
+}
