@@ -44,7 +44,7 @@ type Source struct {
 	Fingerprints  []string  // if any, only these primary keys of the keyring are trusted
 	Only          []string  // package name patterns (path.Match); if any, nothing else comes from here
 	Pin           int       // priority as in apt_preferences(5); 0: the default
-	Snapshot      time.Time // as it was then (snapshot.debian.org); zero: now
+	Snapshot      time.Time // as it was then, from the mirror named "snapshot"; zero: now
 	AllowExpired  bool      // take a Release file whose Valid-Until has passed
 }
 

@@ -34,7 +34,6 @@ func defaultMirrors() map[string]string {
 	return map[string]string{
 		"debian":          "http://ftp.debian.org/debian",
 		"debian-security": "http://security.debian.org/debian-security",
-		"snapshot":        "http://snapshot.debian.org/archive",
 	}
 }
 
@@ -171,6 +170,10 @@ func (m *Mirrors) For(src Source) ([]Mirror, error) {
 			at := src.Snapshot.UTC().Format("20060102T150405Z")
 			list = append(list, Mirror{s.URL + "/" + src.mirrorName() + "/" + at, s.Origin})
 		}
+		if len(list) == 0 {
+			return nil, fail.WithHint(fail.User, fmt.Errorf("archive %s: no mirror of snapshots is known", src.Name),
+				"Name one with --mirror snapshot=URL.")
+		}
 		return list, nil
 	}
 	if len(named) == 0 {
@@ -180,7 +183,7 @@ func (m *Mirrors) For(src Source) ([]Mirror, error) {
 	return slices.Clone(named), nil
 }
 
-// ParseSnapshot reads the time of a snapshot as snapshot.debian.org writes
+// ParseSnapshot reads the time of a snapshot as Debian's snapshot service writes
 // it (20250520T000000Z), a date (2025-05-20) or RFC 3339.
 func ParseSnapshot(text string) (time.Time, error) {
 	for _, layout := range []string{"20060102T150405Z", time.DateOnly, time.RFC3339} {

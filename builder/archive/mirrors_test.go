@@ -125,7 +125,7 @@ func TestFindMirrors(t *testing.T) {
 }
 
 func TestMirrorsFor(t *testing.T) {
-	m, err := FindMirrors(MirrorConfig{Flags: []string{"couchdb=http://local.example/couchdb"}})
+	m, err := FindMirrors(MirrorConfig{Flags: []string{"couchdb=http://local.example/couchdb", "snapshot=http://snap.example/archive"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestMirrorsFor(t *testing.T) {
 		{Source{Name: "forky", From: "debian"}, "http://ftp.debian.org/debian"},
 		{Source{Name: "own", URL: "https://own.example/repo/"}, "https://own.example/repo"},
 		{Source{Name: "couchdb", URL: "https://own.example/repo"}, "http://local.example/couchdb"},
-		{Source{Name: "debian-security", Snapshot: at}, "http://snapshot.debian.org/archive/debian-security/20250520T010203Z"},
+		{Source{Name: "debian-security", Snapshot: at}, "http://snap.example/archive/debian-security/20250520T010203Z"},
 		{Source{Name: "unknown"}, ""},
 	} {
 		got, err := m.For(tc.src)
