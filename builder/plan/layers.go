@@ -18,6 +18,9 @@ import (
 	"cloudy/builder/rootfs"
 	"cloudy/builder/sandbox"
 	"cloudy/builder/store"
+	"cloudy/builder/tree"
+
+	"golang.org/x/sys/unix"
 )
 
 // scriptTimeout ends a maintainer script or dpkg run that hangs.
@@ -81,7 +84,7 @@ func (b *Build) install(ctx context.Context, p *store.Pending, below []string, b
 	}
 	root, stage := p.Dir(), filepath.Join(scratch, "stage")
 	if len(below) > 0 {
-		view, err := b.engine.view(below, p.Dir(), scratch)
+		view, err := b.engine.view(ctx, below, p.Dir(), scratch)
 		if err != nil {
 			return err
 		}
@@ -181,7 +184,7 @@ type view struct {
 // Close unmounts the view.
 func (v *view) Close() error { return v.close() }
 
-func (e *Engine) view(below []string, upper, scratch string) (*view, error) {
+func (e *Engine) view(ctx context.Context, below []string, upper, scratch string) (*view, error) {
 	at, work := filepath.Join(scratch, "view"), filepath.Join(scratch, "work")
 	for _, d := range []string{at, work} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -191,11 +194,29 @@ func (e *Engine) view(below []string, upper, scratch string) (*view, error) {
 	lower := slices.Clone(below)
 	slices.Reverse(lower)
 	unmount, err := e.Sandbox.Overlay(lower, upper, work, at)
+	if errors.Is(err, sandbox.ErrNoOverlay) {
+		return &view{Dir: upper, close: func() error { return nil }}, copyLayers(ctx, below, upper)
+	}
 	if err != nil {
-		return nil, fail.WithHint(fail.Host, fmt.Errorf("see layers as one: %w", err),
-			"'cloudy doctor' says whether overlayfs works here; 'cloudy lock --upgrade' makes a lock that needs a single layer")
+		return nil, fail.Mark(fail.Host, fmt.Errorf("see layers as one: %w", err))
 	}
 	return &view{Dir: at, close: unmount}, nil
+}
+
+// copyLayers fills upper with all of the layers below, and marks it as
+// complete in itself.
+func copyLayers(ctx context.Context, below []string, upper string) error {
+	t, err := tree.Scan(below...)
+	if err != nil {
+		return err
+	}
+	if err := t.WriteDir(ctx, upper); err != nil {
+		return fail.Mark(fail.Host, fmt.Errorf("copy the layers below: %w", err))
+	}
+	if err := unix.Setxattr(upper, tree.OpaqueName, []byte(tree.OpaqueValue), 0); err != nil {
+		return fail.Mark(fail.Host, fmt.Errorf("mark a copied layer: %w", err))
+	}
+	return nil
 }
 
 // debs hands out the files of packages as they arrive.

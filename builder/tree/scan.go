@@ -17,6 +17,10 @@ import (
 // character device 0/0 removes a name, a directory marked opaque replaces the
 // one below (Documentation/filesystems/overlayfs.rst). Sockets are left out.
 func Scan(layers ...string) (*Tree, error) {
+	layers, err := aboveOpaque(layers)
+	if err != nil {
+		return nil, err
+	}
 	s := &scanner{links: map[string]inode{}}
 	if err := s.dir(".", layers); err != nil {
 		return nil, err
@@ -26,6 +30,28 @@ func Scan(layers ...string) (*Tree, error) {
 	t.linkHard(s.links)
 	return t, nil
 }
+
+// aboveOpaque drops the layers below one whose root is opaque: that layer is
+// complete in itself.
+func aboveOpaque(layers []string) ([]string, error) {
+	for i := len(layers) - 1; i > 0; i-- {
+		list, err := xattrs(layers[i])
+		if err != nil {
+			return nil, err
+		}
+		if isOpaque(list) {
+			return layers[i:], nil
+		}
+	}
+	return layers, nil
+}
+
+// Opaque is the attribute that marks a directory of a layer as complete in
+// itself, with its value.
+const (
+	OpaqueName  = "user.overlay.opaque"
+	OpaqueValue = "y"
+)
 
 type inode struct{ dev, ino uint64 }
 
