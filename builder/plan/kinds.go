@@ -3,6 +3,7 @@ package plan
 import (
 	"cloudy/builder/recipe"
 	"cloudy/targets"
+	"cloudy/targets/tar"
 	"cloudy/targets/vm"
 )
 
@@ -16,7 +17,8 @@ type kind struct {
 // kinds are the targets by their names in a recipe.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"vm": {target: vm.Target{}, format: "1", options: vmOptions},
+		"tar": {target: tar.Target{}, format: "1", options: tarOptions},
+		"vm":  {target: vm.Target{}, format: "1", options: vmOptions},
 	}
 }
 
@@ -24,6 +26,10 @@ func vmOptions(img *recipe.Image, t recipe.Target) any {
 	return vm.Options{
 		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
 	}
+}
+
+func tarOptions(_ *recipe.Image, t recipe.Target) any {
+	return tar.Options{Compress: t.String("compress")}
 }
 
 // CanMake lists the targets that this program makes.

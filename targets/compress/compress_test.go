@@ -1,0 +1,174 @@
+package compress
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// text is content that packs to about a half, n bytes of it.
+func text(n int) []byte {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, 0, n+64)
+	for len(b) < n {
+		b = fmt.Appendf(b, "/usr/share/doc/%d/copyright %d\n", r.IntN(500), r.IntN(1<<20))
+	}
+	return b[:n]
+}
+
+// judge unpacks with the format's own program.
+func judge(t *testing.T, f Format, packed []byte) []byte {
+	t.Helper()
+	if f == None {
+		return packed
+	}
+	if _, err := exec.LookPath(string(f)); err != nil {
+		if os.Getenv("CLOUDY_REQUIRE_ALL") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	c := exec.Command(string(f), "-dc")
+	c.Stdin = bytes.NewReader(packed)
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	if err != nil {
+		t.Fatalf("%s -dc: %v\n%s", f, err, stderr.String())
+	}
+	return out
+}
+
+// testCodec has small chunks for xz, which packs a few megabytes a second.
+func testCodec(t *testing.T, f Format) codec {
+	t.Helper()
+	c, err := f.codec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f == XZ {
+		c.chunk = 512 << 10
+	}
+	return c
+}
+
+func pack(t *testing.T, f Format, workers int, data []byte, piece int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	c := testCodec(t, f)
+	w, err := c.newWriter(&b, workers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(data) > 0 {
+		n := min(piece, len(data))
+		if _, err := w.Write(data[:n]); err != nil {
+			t.Fatal(err)
+		}
+		data = data[n:]
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestUnpacks(t *testing.T) {
+	for _, f := range Formats() {
+		t.Run(string(f), func(t *testing.T) {
+			c := testCodec(t, f)
+			for _, n := range []int{0, 1, 100_000, max(c.chunk-1, 0), c.chunk, c.chunk + 1, 2*c.chunk + 12345} {
+				data := text(n)
+				got := judge(t, f, pack(t, f, 2, data, 300_007))
+				if !bytes.Equal(got, data) {
+					t.Errorf("%d bytes became %d other ones", n, len(got))
+				}
+			}
+		})
+	}
+}
+
+// TestSameBits packs with other numbers of workers and in other pieces.
+func TestSameBits(t *testing.T) {
+	for _, f := range []Format{Zstd, Gzip, XZ} {
+		c := testCodec(t, f)
+		data := text(c.chunk*3/2 + 77)
+		want := sha256.Sum256(pack(t, f, 1, data, len(data)))
+		for _, workers := range []int{2, 5} {
+			if got := sha256.Sum256(pack(t, f, workers, data, 65_536+workers)); got != want {
+				t.Errorf("%s: %d workers give other bytes than one", f, workers)
+			}
+		}
+		if packed := len(pack(t, f, 3, data, len(data))); packed > len(data)*6/10 {
+			t.Errorf("%s packs %d bytes into %d", f, len(data), packed)
+		}
+	}
+}
+
+type fullDisk struct{ room int }
+
+var errFull = errors.New("no room")
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.room -= len(p); d.room < 0 {
+		return 0, errFull
+	}
+	return len(p), nil
+}
+
+// TestWriterFails must neither hang nor lose the error.
+func TestWriterFails(t *testing.T) {
+	for _, f := range []Format{Zstd, Gzip} {
+		for _, room := range []int{0, 1 << 20} {
+			w, err := testCodec(t, f).newWriter(&fullDisk{room}, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := text(64 << 20)
+			_, werr := io.Copy(w, bytes.NewReader(data))
+			cerr := w.Close()
+			if err := errors.Join(werr, cerr); !errors.Is(err, errFull) {
+				t.Errorf("%s with room for %d bytes: %v", f, room, err)
+			}
+			if _, err := w.Write([]byte("x")); err == nil {
+				t.Errorf("%s: writing after Close went well", f)
+			}
+		}
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	if _, err := NewWriter(io.Discard, "rar"); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+	if err := Format("rar").Check(); !errors.Is(err, ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+func BenchmarkZstd(b *testing.B) { benchmark(b, Zstd) }
+func BenchmarkGzip(b *testing.B) { benchmark(b, Gzip) }
+func BenchmarkXZ(b *testing.B)   { benchmark(b, XZ) }
+
+func benchmark(b *testing.B, f Format) {
+	data := text(32 << 20)
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		w, err := NewWriter(io.Discard, f)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
