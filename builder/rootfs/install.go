@@ -84,8 +84,9 @@ type installer struct {
 	early, late []*job
 	known       chan struct{}
 
-	runner *scriptRunner
-	held   *held
+	runner  *scriptRunner
+	held    *held
+	counted map[string]bool // packages that progress has seen installed, by dpkg's name
 }
 
 // job is one package on its way.
@@ -112,7 +113,7 @@ func newInstaller(req Request) (*installer, error) {
 		stage.close()
 		return nil, err
 	}
-	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}, known: make(chan struct{})}
+	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}, known: make(chan struct{}), counted: map[string]bool{}}
 	in.placer = &placer{root: req.Root, dirs: d, stage: stage, db: db, exclude: req.Exclude, owner: map[string]*installed{}}
 	for _, p := range slices.Concat(req.Base, req.Rest) {
 		j := &job{Package: p, ready: make(chan struct{})}

@@ -235,7 +235,10 @@ func (in *installer) dpkg(ctx context.Context, step *progress.Step, args []strin
 				current = f[2]
 				step.Message(f[2])
 			case len(f) >= 3 && f[0] == "status" && f[2] == "installed":
-				step.Add(1)
+				if !in.counted[f[1]] { // triggers make a package "installed" once more
+					in.counted[f[1]] = true
+					step.Add(1)
+				}
 				in.held.installed(strings.TrimSuffix(f[1], ":"+in.Architecture))
 			}
 		}}
