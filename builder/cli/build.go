@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"cloudy/builder/plan"
 	"cloudy/builder/sandbox"
 	"cloudy/targets"
 )
@@ -50,22 +52,7 @@ What is in the store or in the output folder already is not made again.`,
 				e.Scripts = log
 			}
 			ctx, end := a.Progress(c.Context())
-			var made []targets.Artefact
-			for _, s := range chosen {
-				l, lerr := a.pinned(ctx, e, s.image)
-				if err = lerr; err != nil {
-					break
-				}
-				b, berr := e.New(s.image, l, s.targets)
-				if err = berr; err != nil {
-					break
-				}
-				var list []targets.Artefact
-				if list, err = b.Run(ctx); err != nil {
-					break
-				}
-				made = append(made, list...)
-			}
+			made, err := a.make(ctx, e, chosen)
 			end(err, logPath)
 			if err != nil {
 				return err
@@ -79,4 +66,25 @@ What is in the store or in the output folder already is not made again.`,
 	}
 	c.Flags().StringVarP(&out, "out", "o", "out", "`folder` for the images")
 	return c
+}
+
+// make builds images and returns the artefacts of all of them.
+func (a *App) make(ctx context.Context, e *plan.Engine, chosen []selection) ([]targets.Artefact, error) {
+	var made []targets.Artefact
+	for _, s := range chosen {
+		l, err := a.pinned(ctx, e, s.image)
+		if err != nil {
+			return nil, err
+		}
+		b, err := e.New(s.image, l, s.targets)
+		if err != nil {
+			return nil, err
+		}
+		list, err := b.Run(ctx)
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, list...)
+	}
+	return made, nil
 }

@@ -28,6 +28,9 @@ func verbs(a *App) []*cobra.Command {
 		a.buildCommand(),
 		a.planCommand(),
 		a.lockCommand(),
+		a.runCommand(),
+		a.checkCommand(),
+		a.shellCommand(),
 		a.inspectCommand(),
 		a.diffCommand(),
 		a.sizeCommand(),
@@ -50,6 +53,7 @@ SD cards and more. It needs no root, no loop devices and no tools but itself; th
 same recipe and lock give the same image, byte for byte, on any machine.`,
 		Example: `  cloudy build                  build the default image for this machine's architecture
   cloudy build node:vm node:lxc build two targets of one root filesystem
+  cloudy run node               boot it here
   cloudy inspect out/node.qcow2 say what is in it
   cloudy init mycloud           write out the built-in recipe to change it`,
 		SilenceErrors: true,

@@ -80,13 +80,22 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	go func() {
 		m.err = c.Run(ctx, p)
 		if text := strings.TrimSpace(string(stderr.b)); m.err != nil && text != "" {
-			m.err = fmt.Errorf("%w: %s", m.err, text)
+			m.err = &complaint{text, m.err}
 		}
 		os.RemoveAll(dir)
 		close(m.ended)
 	}()
 	return m, nil
 }
+
+// complaint is an error of QEMU in its own words.
+type complaint struct {
+	text string
+	err  error
+}
+
+func (c *complaint) Error() string { return c.text }
+func (c *complaint) Unwrap() error { return c.err }
 
 // WaitFor waits until what the console says after the last match of WaitFor
 // matches the pattern (a regular expression), and returns the match. The
@@ -137,6 +146,9 @@ func (m *Machine) Stop() {
 	m.cancel()
 	<-m.ended
 }
+
+// LastLines returns the end of what the console said, without control characters.
+func (m *Machine) LastLines(n int) string { return m.out.lastLines(n) }
 
 // keep is how much of the console is kept for matching and for errors, in bytes.
 const keep = 1 << 18

@@ -5,6 +5,7 @@ package qemu
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os/exec"
 	"runtime"
@@ -89,14 +90,37 @@ func onHost(ctx context.Context, p Program) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return cmd.Run()
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		if ws, ok := exit.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			return Crash(err, ws.Signal())
+		}
+	}
+	return err
 }
 
 // Errors that a caller can tell apart.
 var (
 	ErrEnded   = errors.New("the virtual machine ended")
 	ErrTimeout = errors.New("the virtual machine did not get there in time")
+	// ErrCrashed says that QEMU died of a mistake of its own, whatever the
+	// guest did. Run returns it (wrapped) for an abort or a segmentation fault.
+	// Where processors are emulated on several threads that happens now and
+	// then: the map of the memory changes under a processor that reads from a
+	// device (QEMU's issue 1921). Another try mostly goes well.
+	ErrCrashed = errors.New("QEMU crashed")
 )
+
+// Crash returns ErrCrashed around the error of a program that a signal ended,
+// when the signal is one of those that a mistake in the program causes.
+func Crash(err error, sig syscall.Signal) error {
+	switch sig {
+	case syscall.SIGABRT, syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE:
+		return fmt.Errorf("%w: %w", ErrCrashed, err)
+	}
+	return err
+}
 
 // Boot starts a machine, waits until its console matches the pattern and
 // ends it. The error of a machine that does not get there has the last lines

@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/lock"
+	"cloudy/builder/plan"
+	"cloudy/builder/qemu"
+	"cloudy/builder/recipe"
+	"cloudy/builder/sandbox"
+	"cloudy/builder/tools"
+)
+
+// bootFlags are the flags of the verbs that boot an image.
+type bootFlags struct {
+	out, memory string
+	cpus        int
+	hostQEMU    bool
+}
+
+func (f *bootFlags) add(c *cobra.Command) {
+	c.Flags().StringVarP(&f.out, "out", "o", "out", "`folder` of the images")
+	c.Flags().StringVarP(&f.memory, "memory", "m", "1G", "memory of the machine: a `size` such as 512M or 2G")
+	c.Flags().IntVar(&f.cpus, "cpus", 2, "`number` of processors")
+	c.Flags().BoolVar(&f.hostQEMU, "host-qemu", false, "use the QEMU of this machine instead of the builder's own")
+}
+
+// bootable is an image that can be started.
+type bootable struct {
+	name   string        // as the user gave it
+	image  *recipe.Image // nil for a file
+	boot   []string      // the firmwares that the target is made for; empty when unknown
+	disks  map[string]string
+	config qemu.Config // without a disk
+}
+
+// disk returns the image's file of the first format that there is.
+func (b *bootable) disk(formats ...string) (path, format string) {
+	for _, f := range formats {
+		if p, ok := b.disks[f]; ok {
+			return p, f
+		}
+	}
+	return "", ""
+}
+
+// prepare builds the image that arg names, if it is not a file, and what is
+// needed to boot it. done closes what it opened.
+func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootable, done func(), err error) {
+	sb, err := sandbox.Enter(c.Context(), sandbox.EnterOptions{})
+	if err != nil {
+		return nil, nil, err
+	}
+	b = &bootable{name: defaultImage, disks: map[string]string{}}
+	if len(args) > 0 {
+		b.name = args[0]
+	}
+	b.config = qemu.Config{Arch: a.Flags.Arch, CPUs: f.cpus}
+	if b.config.MemoryMB, err = megabytes(f.memory); err != nil {
+		return nil, nil, fail.Mark(fail.User, fmt.Errorf("--memory=%s: %w", f.memory, err))
+	}
+	var chosen []selection
+	if isDiskFile(b.name) {
+		b.disks[strings.TrimPrefix(filepath.Ext(b.name), ".")] = b.name
+	} else if chosen, err = a.chooseBootable(c.Context(), b); err != nil {
+		return nil, nil, err
+	}
+	e, done, err := a.engine(c.Context(), sb, f.out)
+	if err != nil {
+		return nil, nil, err
+	}
+	logPath := ""
+	if len(chosen) > 0 {
+		log, path := a.scriptLog(f.out)
+		if log != nil {
+			defer log.Close()
+			e.Scripts, logPath = log, path
+		}
+	}
+	ctx, end := a.Progress(c.Context())
+	err = a.prepareParts(ctx, e, b, chosen, f.hostQEMU)
+	end(err, logPath)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return b, done, nil
+}
+
+func (a *App) prepareParts(ctx context.Context, e *plan.Engine, b *bootable, chosen []selection, hostQEMU bool) error {
+	made, err := a.make(ctx, e, chosen)
+	if err != nil {
+		return err
+	}
+	for _, f := range made {
+		b.disks[f.Format] = f.Path
+	}
+	if _, format := b.disk("raw", "qcow2"); format == "" {
+		return fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
+			`give the target raw or qcow2 among its formats, or name another target`)
+	}
+	if hostQEMU {
+		return nil
+	}
+	set := tools.ForMachine(b.config.Arch)
+	pinned, err := a.pinnedTools(set)
+	if err != nil {
+		return err
+	}
+	t, err := tools.Root(ctx, e, set, pinned)
+	if err != nil {
+		return fail.WithHint(fail.Internal, err, "with --host-qemu the QEMU of this machine is used")
+	}
+	b.config.Root, b.config.Run = t.Dir(), t.QEMU
+	return nil
+}
+
+// pinnedTools is the entry of a set of tools in the lock file, or nil.
+func (a *App) pinnedTools(set tools.Set) (*lock.Image, error) {
+	file, err := lock.Load(a.lockPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return file.Images[lock.Key(set.Image(), HostArch())], nil
+}
+
+// isDiskFile tells the file of an image from the name of one.
+func isDiskFile(name string) bool {
+	if ext := filepath.Ext(name); ext != ".raw" && ext != ".qcow2" {
+		return false
+	}
+	st, err := os.Stat(name)
+	return err == nil && !st.IsDir()
+}
+
+// chooseBootable finds the image and its target, "vm" when none is said.
+func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, error) {
+	m, err := a.Module(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(b.name, ":") {
+		b.name += ":vm"
+	}
+	chosen, err := a.choose(m, []string{b.name})
+	if err != nil {
+		return nil, err
+	}
+	b.image = chosen[0].image
+	b.boot = chosen[0].targets[0].Strings("boot")
+	return chosen, nil
+}
+
+// firmwares are the ways of booting by the names that flags have.
+func firmwares() map[string]qemu.Firmware {
+	return map[string]qemu.Firmware{"bios": qemu.BIOS, "uefi": qemu.UEFI, "secure-boot": qemu.SecureBoot}
+}
+
+// possible lists the firmwares that the image is made for, the simplest first.
+func (b *bootable) possible() []string {
+	var out []string
+	can := func(fw string) bool { return len(b.boot) == 0 || slices.Contains(b.boot, fw) }
+	if can("bios") && b.config.Arch == "amd64" {
+		out = append(out, "bios")
+	}
+	if can("uefi") {
+		out = append(out, "uefi", "secure-boot")
+	}
+	return out
+}
+
+// megabytes reads a size of memory: a number of MiB, or one with M or G.
+func megabytes(s string) (int, error) {
+	digits := strings.TrimRight(strings.TrimSuffix(strings.TrimSuffix(s, "iB"), "B"), "MG")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n <= 0 || n > 1<<20 {
+		return 0, errors.New("want a size such as 512M or 2G")
+	}
+	if strings.Contains(s, "G") {
+		n <<= 10
+	}
+	return n, nil
+}
