@@ -1,11 +1,10 @@
 package rootfs
 
 import (
-	"bufio"
+	"archive/tar"
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,18 +19,20 @@ const (
 	infoPath      = adminDir + "/info"
 	divertPath    = adminDir + "/diversions"
 	overridePath  = adminDir + "/statoverride"
-	fileTriggers  = adminDir + "/triggers/File"
+	triggersPath  = adminDir + "/triggers"
+	fileTriggers  = triggersPath + "/File"
 	extendedState = "var/lib/apt/extended_states"
 )
 
 // database is the part of dpkg's database that unpacking needs.
 type database struct {
-	root       string
+	root       rootDir
 	native     string // architecture
 	diversions []diversion
 	overrides  map[string]statOverride
 	interests  interests
 	packages   []*installed
+	shrunk     []*installed // those that lost paths to a package that replaces them
 }
 
 // diversion is one record of dpkg-divert(1).
@@ -88,12 +89,13 @@ func (in *installed) infoName() string {
 // setConffiles fills the Conffiles field, and md5sums where the package has none.
 func (in *installed) setConffiles(p *staged, conffiles map[string]*conffile, mode conffileMode) {
 	sums := map[string]string{}
-	for i := range p.entries {
-		if e := &p.entries[i]; e.md5 != "" {
+	for _, e := range linksLast(p.entries) {
+		if e.typ == tar.TypeLink {
+			e.md5 = sums[e.link]
+		}
+		if e.md5 != "" {
 			sums[e.path] = e.md5
-			if conffiles[e.path] == nil {
-				in.sums = append(in.sums, e.md5+"  "+e.path)
-			}
+			in.sums = append(in.sums, e.md5+"  "+e.path+"\n")
 		}
 	}
 	// The order of the conffiles member is the order of the field.
@@ -107,7 +109,7 @@ func (in *installed) setConffiles(p *staged, conffiles map[string]*conffile, mod
 			continue
 		}
 		state := "newconffile"
-		if mode == asFinal {
+		if mode == asFinal && sums[path] != "" {
 			state = sums[path]
 		}
 		in.conffiles = append(in.conffiles, "/"+path+" "+state)
@@ -115,8 +117,8 @@ func (in *installed) setConffiles(p *staged, conffiles map[string]*conffile, mod
 }
 
 // writeInfo writes the package's files in the info folder.
-func (in *installed) writeInfo(root string) error {
-	base := filepath.Join(root, infoPath, in.infoName()+".")
+func (in *installed) writeInfo(root rootDir) error {
+	base := infoPath + "/" + in.infoName() + "."
 	var b bytes.Buffer
 	for _, p := range in.list {
 		if in.lost[p] {
@@ -128,26 +130,23 @@ func (in *installed) writeInfo(root string) error {
 		}
 		b.WriteString("/" + p + "\n")
 	}
-	if err := os.WriteFile(base+"list", b.Bytes(), 0o644); err != nil {
+	if err := root.write(base+"list", b.Bytes(), 0o644); err != nil {
 		return err
 	}
-	if _, ok := in.control["md5sums"]; !ok && len(in.sums) > 0 {
-		if err := os.WriteFile(base+"md5sums", []byte(strings.Join(in.sums, "\n")+"\n"), 0o644); err != nil {
+	if _, ok := in.control["md5sums"]; !ok {
+		if err := root.write(base+"md5sums", []byte(strings.Join(in.sums, "")), 0o644); err != nil {
 			return err
 		}
 	}
 	for name, f := range in.control {
-		if name == "control" {
+		if name == "control" || name == "list" { // the one is in the status file, the other is ours alone
 			continue
 		}
 		mode := os.FileMode(0o644)
 		if f.Mode&0o111 != 0 {
 			mode = 0o755
 		}
-		if err := os.WriteFile(base+name, f.Data, mode); err != nil {
-			return err
-		}
-		if err := os.Chmod(base+name, mode); err != nil { // whatever the umask
+		if err := root.write(base+name, f.Data, mode); err != nil {
 			return err
 		}
 	}
@@ -170,46 +169,54 @@ func (in *installed) stanza() string {
 	return b.String()
 }
 
-// openDatabase reads the database of root, making an empty one where there is none.
+// openDatabase reads the database of root, making an empty one where there is
+// none. The caller closes it.
 func openDatabase(root, native string) (*database, error) {
-	db := &database{root: root, native: native}
-	for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives", "var/lib/dpkg/parts"} {
-		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
-			return nil, err
-		}
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, err
 	}
-	for path, content := range map[string]string{
-		statusPath: "", infoPath + "/format": "1\n", adminDir + "/arch": native + "\n", adminDir + "/arch-native": native + "\n",
-	} {
-		full := filepath.Join(root, path)
-		if _, err := os.Lstat(full); err == nil {
-			continue
-		}
-		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	if err := db.reload(); err != nil {
+	db := &database{root: rootDir{dir}, native: native}
+	if err := db.init(); err != nil {
+		dir.Close()
 		return nil, err
 	}
 	return db, nil
 }
 
+func (db *database) close() error { return db.root.Close() }
+
+func (db *database) init() error {
+	for _, d := range []string{"var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/dpkg/alternatives", "var/lib/dpkg/parts"} {
+		if err := db.root.mkdirAll(d); err != nil {
+			return err
+		}
+	}
+	for path, content := range map[string]string{
+		statusPath: "", infoPath + "/format": "1\n", adminDir + "/arch": db.native + "\n", adminDir + "/arch-native": db.native + "\n",
+	} {
+		if _, err := db.root.Lstat(path); err == nil {
+			continue
+		}
+		if err := db.root.write(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	return db.reload()
+}
+
 // reload reads again what maintainer scripts may have changed.
 func (db *database) reload() error {
 	var err error
-	if db.diversions, err = readDiversions(filepath.Join(db.root, divertPath)); err != nil {
+	if db.diversions, err = readDiversions(db.root); err != nil {
 		return err
 	}
 	db.overrides, err = readOverrides(db.root)
 	return err
 }
 
-func readDiversions(path string) ([]diversion, error) {
-	data, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
-		return nil, nil
-	}
+func readDiversions(root rootDir) ([]diversion, error) {
+	data, err := root.read(divertPath)
 	if err != nil {
 		return nil, err
 	}
@@ -245,20 +252,25 @@ func (db *database) divertedBy(path string) string {
 
 // readOverrides reads the statoverride table; names are resolved with the
 // root's own passwd and group files.
-func readOverrides(root string) (map[string]statOverride, error) {
-	data, err := os.ReadFile(filepath.Join(root, overridePath))
-	if os.IsNotExist(err) || len(data) == 0 && err == nil {
-		return nil, nil
+func readOverrides(root rootDir) (map[string]statOverride, error) {
+	data, err := root.read(overridePath)
+	if err != nil || len(data) == 0 {
+		return nil, err
 	}
+	users, err := readIDs(root, "etc/passwd")
 	if err != nil {
 		return nil, err
 	}
-	users, groups := readIDs(filepath.Join(root, "etc/passwd")), readIDs(filepath.Join(root, "etc/group"))
+	groups, err := readIDs(root, "etc/group")
+	if err != nil {
+		return nil, err
+	}
 	out := map[string]statOverride{}
 	for line := range strings.Lines(string(data)) {
-		f := strings.Fields(line)
+		// A path may have spaces in it.
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
 		if len(f) != 4 {
-			continue
+			return nil, fmt.Errorf("/%s: cannot read line %q", overridePath, strings.TrimSpace(line))
 		}
 		uid, okU := lookupID(users, f[0])
 		gid, okG := lookupID(groups, f[1])
@@ -272,15 +284,14 @@ func readOverrides(root string) (map[string]statOverride, error) {
 }
 
 // readIDs returns name -> id of a passwd(5) or group(5) file; a missing file is empty.
-func readIDs(path string) map[string]int {
-	out := map[string]int{}
-	f, err := os.Open(path)
+func readIDs(root rootDir, path string) (map[string]int, error) {
+	data, err := root.read(path)
 	if err != nil {
-		return out
+		return nil, err
 	}
-	defer f.Close()
-	for sc := bufio.NewScanner(f); sc.Scan(); {
-		part := strings.Split(sc.Text(), ":")
+	out := map[string]int{}
+	for line := range strings.Lines(string(data)) {
+		part := strings.Split(line, ":")
 		if len(part) < 3 {
 			continue
 		}
@@ -288,7 +299,7 @@ func readIDs(path string) map[string]int {
 			out[part[0]] = id
 		}
 	}
-	return out
+	return out, nil
 }
 
 // lookupID takes a name or, as dpkg-statoverride writes it, "#" and a number.
@@ -303,8 +314,7 @@ func lookupID(ids map[string]int, name string) (int, bool) {
 
 // appendStatus adds the stanzas of freshly placed packages to the status file.
 func (db *database) appendStatus(ins []*installed) error {
-	path := filepath.Join(db.root, statusPath)
-	old, err := os.ReadFile(path)
+	old, err := db.root.read(statusPath)
 	if err != nil {
 		return err
 	}
@@ -314,14 +324,28 @@ func (db *database) appendStatus(ins []*installed) error {
 		b.WriteString(in.stanza())
 		b.WriteByte('\n')
 	}
-	return writeFile(path, b.Bytes(), 0o644)
+	return db.root.replace(statusPath, b.Bytes(), 0o644)
 }
 
-// writeFile replaces a file by rename, so that a reader never sees half of it.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	tmp := path + ".cloudy-new"
-	if err := os.WriteFile(tmp, data, mode); err != nil {
-		return hostErr(err)
+// dropLost takes paths that went to other packages out of the lists of their
+// former owners.
+func (db *database) dropLost() error {
+	for _, in := range db.shrunk {
+		name := infoPath + "/" + in.infoName() + ".list"
+		old, err := db.root.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		for line := range strings.Lines(string(old)) {
+			if !in.lost[strings.Trim(line, "/\n")] {
+				b.WriteString(line)
+			}
+		}
+		if err := db.root.replace(name, []byte(b.String()), 0o644); err != nil {
+			return err
+		}
 	}
-	return os.Rename(tmp, path)
+	db.shrunk = nil
+	return nil
 }

@@ -29,6 +29,14 @@ func openDirs(root string) (*dirs, error) {
 	return &dirs{root: fd, open: map[string]int{}}, nil
 }
 
+// reserve makes sure that the next n directories can be opened without closing
+// one of them again.
+func (d *dirs) reserve(n int) {
+	if len(d.open)+n > maxOpenDirs {
+		d.forget()
+	}
+}
+
 // forget drops what is known, because a script may have moved directories.
 func (d *dirs) forget() {
 	for _, fd := range d.open {

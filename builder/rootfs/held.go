@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,7 +95,7 @@ echo "` + filepath.Base(program) + ` $*" >> ` + notesPath + `
 // held is what of this is going on in one Install.
 type held struct {
 	in    *installer
-	notes string // on the host
+	notes *os.File // on the host, where no script can put something else in its place
 	jobs  *errgroup.Group
 	ctx   context.Context
 	done  map[string]bool // programs that ran, or run now
@@ -103,8 +104,18 @@ type held struct {
 }
 
 func newHeld(in *installer) (*held, error) {
-	h := &held{in: in, notes: filepath.Join(in.stage.dir, "held-back"), done: map[string]bool{}}
-	return h, os.WriteFile(h.notes, nil, 0o644)
+	notes, err := os.CreateTemp("", "cloudy-held-back-*")
+	if err != nil {
+		return nil, err
+	}
+	return &held{in: in, notes: notes, done: map[string]bool{}}, nil
+}
+
+func (h *held) close() error {
+	if h == nil {
+		return nil
+	}
+	return errors.Join(h.notes.Close(), os.Remove(h.notes.Name()))
 }
 
 // begin gives the jobs a context; wait ends it.
@@ -112,7 +123,7 @@ func (h *held) begin(ctx context.Context) { h.jobs, h.ctx = errgroup.WithContext
 
 // binds are the stand-ins for programs that the root has by now.
 func (h *held) binds() []sandbox.Bind {
-	out := []sandbox.Bind{{Source: h.notes, Target: notesPath}}
+	out := []sandbox.Bind{{Source: h.notes.Name(), Target: notesPath}}
 	for _, p := range heldBack {
 		if _, ok, err := h.in.placer.dirs.lstat(p); ok && err == nil {
 			out = append(out, sandbox.Bind{Data: standIn(p), Mode: 0o755, Target: "/" + p})
@@ -133,7 +144,7 @@ func (h *held) binds() []sandbox.Bind {
 
 // calls returns the noted calls of a program, each once, in order.
 func (h *held) calls(program string) ([]string, error) {
-	data, err := os.ReadFile(h.notes)
+	data, err := os.ReadFile(h.notes.Name())
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +316,7 @@ func (h *held) finish() error {
 	if err := h.dropHostKeys(); err != nil {
 		return err
 	}
-	return os.Truncate(h.notes, 0)
+	return h.notes.Truncate(0)
 }
 
 // leastCalls leaves out calls whose work another one does too.

@@ -4,8 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +109,7 @@ func newInstaller(req Request) (*installer, error) {
 	}
 	d, err := openDirs(req.Root)
 	if err != nil {
+		db.close()
 		stage.close()
 		return nil, err
 	}
@@ -130,7 +130,7 @@ func newInstaller(req Request) (*installer, error) {
 func (in *installer) close() error {
 	in.placer.dirs.close()
 	in.stage.close()
-	return in.runner.close()
+	return errors.Join(in.runner.close(), in.held.close(), in.db.close())
 }
 
 func (in *installer) install(ctx context.Context) error {
@@ -330,7 +330,7 @@ func (in *installer) register(placed []*installed) error {
 		return nil
 	}
 	for _, p := range placed {
-		if err := p.writeInfo(in.Root); err != nil {
+		if err := p.writeInfo(in.db.root); err != nil {
 			return hostErr(err)
 		}
 		if err := in.db.record(p); err != nil {
@@ -338,9 +338,12 @@ func (in *installer) register(placed []*installed) error {
 		}
 		in.db.packages = append(in.db.packages, p)
 	}
+	if err := in.db.dropLost(); err != nil {
+		return hostErr(err)
+	}
 	var err error
 	pending := in.db.interests.pending
-	if in.db.interests, err = loadInterests(in.Root); err != nil {
+	if in.db.interests, err = loadInterests(in.db.root); err != nil {
 		return err
 	}
 	if pending != nil {
@@ -352,7 +355,7 @@ func (in *installer) register(placed []*installed) error {
 // adoptOwners fills the table of who owns which path from a root that has
 // packages already.
 func (in *installer) adoptOwners() error {
-	pkgs, err := readInstalled(in.Root)
+	pkgs, err := readInstalled(in.db.root, in.placer.dirs)
 	if err != nil {
 		return err
 	}
@@ -361,18 +364,18 @@ func (in *installer) adoptOwners() error {
 			in.placer.owner[path] = p
 		}
 	}
-	in.db.interests, err = loadInterests(in.Root)
+	in.db.interests, err = loadInterests(in.db.root)
 	return err
 }
 
 // writeAutoMarks tells apt which packages came in as dependencies.
 func (in *installer) writeAutoMarks() error {
-	path := filepath.Join(in.Root, extendedState)
 	var b strings.Builder
-	old, err := os.ReadFile(path)
-	if err == nil {
-		b.Write(old)
+	old, err := in.db.root.read(extendedState)
+	if err != nil {
+		return err
 	}
+	b.Write(old)
 	auto := []*job{}
 	for _, j := range in.order {
 		if j.Auto {
@@ -390,10 +393,10 @@ func (in *installer) writeAutoMarks() error {
 	if b.Len() == 0 {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := in.db.root.mkdirAll(path.Dir(extendedState)); err != nil {
 		return err
 	}
-	return writeFile(path, []byte(b.String()), 0o644)
+	return in.db.root.replace(extendedState, []byte(b.String()), 0o644)
 }
 
 // epochEnv is the environment variable for reproducible scripts.

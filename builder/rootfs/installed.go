@@ -1,24 +1,24 @@
 package rootfs
 
 import (
+	"bytes"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"cloudy/builder/deb"
 )
 
 // readInstalled reads the packages that a root has, with their file lists.
-func readInstalled(root string) ([]*installed, error) {
-	f, err := os.Open(filepath.Join(root, statusPath))
+func readInstalled(root rootDir, d *dirs) ([]*installed, error) {
+	status, err := root.read(statusPath)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var out []*installed
-	for rd := deb.NewParagraphReader(f); ; {
+	for rd := deb.NewParagraphReader(bytes.NewReader(status)); ; {
 		p, err := rd.Next()
 		if errors.Is(err, io.EOF) {
 			return out, nil
@@ -30,13 +30,18 @@ func readInstalled(root string) ([]*installed, error) {
 			name: p.Get("Package"), arch: p.Get("Architecture"), version: p.Get("Version"),
 			same: p.Get("Multi-Arch") == "same", para: p, repl: parseReplaces(p), lost: map[string]bool{},
 		}
-		list, err := os.ReadFile(filepath.Join(root, infoPath, in.infoName()+".list"))
+		// What is known by its selection alone has no list.
+		list, err := root.read(infoPath + "/" + in.infoName() + ".list")
 		if err != nil {
 			return nil, err
 		}
 		for line := range strings.Lines(string(list)) {
 			path := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), "/")
-			if st, err := os.Lstat(filepath.Join(root, path)); err == nil && !st.IsDir() {
+			st, ok, err := d.lstat(path)
+			if err != nil {
+				return nil, err
+			}
+			if ok && st.Mode&unix.S_IFMT != unix.S_IFDIR {
 				in.list = append(in.list, path)
 			}
 		}

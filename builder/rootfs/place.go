@@ -2,8 +2,11 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -45,8 +48,7 @@ func (pl *placer) place(p *staged, mode conffileMode) (*installed, error) {
 		}
 	}
 	placedAs := map[string]string{} // path in the package -> path in the root, for hard links
-	for i := range p.entries {
-		e := &p.entries[i]
+	for _, e := range linksLast(p.entries) {
 		in.list = append(in.list, e.path)
 		if pl.exclude != nil && e.typ != tar.TypeDir && pl.exclude(e.path) {
 			continue
@@ -57,18 +59,30 @@ func (pl *placer) place(p *staged, mode conffileMode) (*installed, error) {
 			}
 			continue
 		}
-		take, err := pl.claim(in, p, e)
+		target := pl.db.divert(in.name, e.path)
+		if e.typ == tar.TypeSymlink && pl.standsFor(e.link, target) {
+			continue
+		}
+		take, err := pl.claim(in, p, e, target)
 		if err != nil {
 			return nil, err
 		}
 		if !take {
+			if in.same {
+				placedAs[e.path] = target
+			}
 			continue
 		}
-		target := pl.db.divert(in.name, e.path)
 		if conffiles[e.path] != nil && mode == asNew {
 			target += ".dpkg-new"
 		}
 		placedAs[e.path] = target
+		if e.typ == tar.TypeLink && placedAs[e.link] == "" {
+			if e = p.unplaced(e); e == nil {
+				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %s: /%s: hard link to what the package has not brought before: %w", p.name, target, errBadMember))
+			}
+			placedAs[e.path] = target
+		}
 		if err := pl.placeFile(e, target, placedAs); err != nil {
 			return nil, fmt.Errorf("unpack %s: /%s: %w", p.name, e.path, hostErr(err))
 		}
@@ -77,9 +91,63 @@ func (pl *placer) place(p *staged, mode conffileMode) (*installed, error) {
 	return in, nil
 }
 
+// linksLast returns the entries in the order in which dpkg unpacks them:
+// symbolic links come after all others.
+func linksLast(entries []stagedEntry) []*stagedEntry {
+	out := make([]*stagedEntry, 0, len(entries))
+	for _, links := range []bool{false, true} {
+		for i := range entries {
+			if (entries[i].typ == tar.TypeSymlink) == links {
+				out = append(out, &entries[i])
+			}
+		}
+	}
+	return out
+}
+
+// unplaced returns the file that a hard link names when that was left out of
+// the root, excluded or taken by another package: its content goes in under
+// the name of the link.
+func (p *staged) unplaced(link *stagedEntry) *stagedEntry {
+	for i := range p.entries {
+		e := &p.entries[i]
+		if e == link {
+			return nil // only what came before
+		}
+		if e.path == link.link && e.typ == tar.TypeReg {
+			return e
+		}
+	}
+	return nil
+}
+
+// standsFor tells whether a symbolic link need not be placed because a
+// directory is in its place, or the same link to a directory. dpkg leaves
+// both alone, whoever they belong to.
+func (pl *placer) standsFor(link, target string) bool {
+	st, ok, err := pl.dirs.lstat(target)
+	if err != nil || !ok {
+		return false
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		return true
+	case unix.S_IFLNK:
+		fd, base, err := pl.dirs.parent(target)
+		if err != nil {
+			return false
+		}
+		buf := make([]byte, unix.PathMax)
+		n, err := unix.Readlinkat(fd, base, buf)
+		return err == nil && string(buf[:n]) == link && pl.dirs.isDir(target)
+	}
+	return false
+}
+
 // claim decides whether e's content goes into the root: not when another
-// package that replaces this one already owns the path.
-func (pl *placer) claim(in *installed, p *staged, e *stagedEntry) (bool, error) {
+// package that replaces this one already owns the path, or another instance
+// of the package has brought it.
+func (pl *placer) claim(in *installed, p *staged, e *stagedEntry, target string) (bool, error) {
 	other := pl.owner[e.path]
 	if other == nil || other == in {
 		pl.owner[e.path] = in
@@ -90,9 +158,15 @@ func (pl *placer) claim(in *installed, p *staged, e *stagedEntry) (bool, error) 
 	}
 	switch {
 	case other.name == in.name && in.same && other.same:
-		return true, nil // instances of one Multi-Arch: same package share their files
+		// Instances of one Multi-Arch: same package share their files.
+		there, err := pl.shared(e, target)
+		if err != nil {
+			return false, fmt.Errorf("unpack %s:%s: /%s: %w", p.name, p.arch, e.path, err)
+		}
+		return !there, nil
 	case in.replaces(other):
 		other.lose(e.path)
+		pl.db.shrunk = append(pl.db.shrunk, other)
 		pl.owner[e.path] = in
 		return true, nil
 	case other.replaces(in):
@@ -121,7 +195,10 @@ func (pl *placer) placeDir(e *stagedEntry) error {
 	if err := unix.Fchownat(fd, base, e.uid, e.gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
-	return unix.Fchmodat(fd, base, e.mode, 0)
+	if err := unix.Fchmodat(fd, base, e.mode, 0); err != nil {
+		return err
+	}
+	return pl.override(e, fd, base)
 }
 
 // makeParent is dirs.parent for packages that do not list their directories.
@@ -152,11 +229,11 @@ func (pl *placer) placeFile(e *stagedEntry, target string, placedAs map[string]s
 		}
 		return pl.override(e, fd, base)
 	case tar.TypeLink:
-		src, ok := placedAs[e.link]
-		if !ok {
-			return fmt.Errorf("hard link to /%s, which the package has not brought before: %w", e.link, errBadMember)
+		pl.dirs.reserve(2)
+		if fd, base, err = pl.dirs.parent(target); err != nil {
+			return err
 		}
-		sfd, sbase, err := pl.dirs.parent(src)
+		sfd, sbase, err := pl.dirs.parent(placedAs[e.link])
 		if err != nil {
 			return err
 		}
@@ -178,7 +255,10 @@ func (pl *placer) placeFile(e *stagedEntry, target string, placedAs map[string]s
 		if err := chown(fd, base, e); err != nil {
 			return err
 		}
-		return unix.Fchmodat(fd, base, e.mode, 0)
+		if err := unix.Fchmodat(fd, base, e.mode, 0); err != nil {
+			return err
+		}
+		return pl.override(e, fd, base)
 	}
 	return errBadMember
 }
@@ -190,7 +270,54 @@ func chown(fd int, base string, e *stagedEntry) error {
 	return unix.Fchownat(fd, base, e.uid, e.gid, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// override applies dpkg-statoverride's table to a placed file.
+// errDiffers is a file that two instances of one package do not agree on.
+var errDiffers = errors.New("differs from the file of the package's other architecture")
+
+// shared tells whether another instance of the package has put e in place
+// already; what stands there must then be the same.
+func (pl *placer) shared(e *stagedEntry, target string) (bool, error) {
+	st, ok, err := pl.dirs.lstat(target)
+	if err != nil || !ok || e.typ != tar.TypeReg {
+		return ok, err
+	}
+	fd, base, err := pl.dirs.parent(target)
+	if err != nil {
+		return false, err
+	}
+	same := st.Mode&unix.S_IFMT == unix.S_IFREG
+	if same {
+		if same, err = sameBytes(pl.stage.fd, e.file, fd, base); err != nil {
+			return false, err
+		}
+	}
+	if !same {
+		return false, fail.Mark(fail.Build, errDiffers)
+	}
+	return true, nil
+}
+
+// sameBytes compares two files, each named in an open directory.
+func sameBytes(afd int, aname string, bfd int, bname string) (bool, error) {
+	var data [2][]byte
+	for i, name := range []struct {
+		fd   int
+		base string
+	}{{afd, aname}, {bfd, bname}} {
+		fd, err := unix.Openat(name.fd, name.base, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return false, err
+		}
+		f := os.NewFile(uintptr(fd), name.base)
+		data[i], err = io.ReadAll(f)
+		f.Close()
+		if err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(data[0], data[1]), nil
+}
+
+// override applies dpkg-statoverride's table to what was placed.
 func (pl *placer) override(e *stagedEntry, fd int, base string) error {
 	o, ok := pl.db.overrides[e.path]
 	if !ok {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -158,18 +157,21 @@ func (in *installer) preinst(ctx context.Context, j *job) error {
 	if !ok {
 		return nil
 	}
-	dir := filepath.Join(in.Root, adminDir, "tmp.ci")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return hostErr(err)
+	const dir = adminDir + "/tmp.ci"
+	if err := in.db.root.RemoveAll(dir); err != nil {
+		return err
 	}
-	defer os.RemoveAll(dir)
+	if err := in.db.root.mkdirAll(dir); err != nil {
+		return err
+	}
+	defer in.db.root.RemoveAll(dir)
 	for name, f := range j.staged.control {
 		mode := os.FileMode(0o644)
 		if f.Mode&0o111 != 0 {
 			mode = 0o755
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), f.Data, mode); err != nil {
-			return hostErr(err)
+		if err := in.db.root.write(dir+"/"+name, f.Data, mode); err != nil {
+			return err
 		}
 	}
 	if len(script.Data) == 0 {

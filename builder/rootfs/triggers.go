@@ -3,10 +3,10 @@ package rootfs
 import (
 	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
+
+	"cloudy/builder/fail"
 )
 
 // interests is who waits for which trigger (deb-triggers(5)). dpkg keeps it
@@ -21,7 +21,9 @@ type interests struct {
 // triggerDirectives returns the directives of a triggers control file.
 func triggerDirectives(data []byte, yield func(directive, name string)) {
 	for line := range strings.Lines(string(data)) {
-		line, _, _ = strings.Cut(line, "#")
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			continue
+		}
 		if f := strings.Fields(line); len(f) == 2 {
 			yield(f[0], f[1])
 		}
@@ -29,10 +31,10 @@ func triggerDirectives(data []byte, yield func(directive, name string)) {
 }
 
 // loadInterests reads the interests that are on record in root.
-func loadInterests(root string) (interests, error) {
+func loadInterests(root rootDir) (interests, error) {
 	in := interests{file: map[string][]string{}, explicit: map[string][]string{}, pending: map[string][]string{}}
-	data, err := os.ReadFile(filepath.Join(root, fileTriggers))
-	if err != nil && !os.IsNotExist(err) {
+	data, err := root.read(fileTriggers)
+	if err != nil {
 		return in, err
 	}
 	for line := range strings.Lines(string(data)) {
@@ -41,8 +43,12 @@ func loadInterests(root string) (interests, error) {
 			in.file[p] = append(in.file[p], f[1])
 		}
 	}
-	dir := filepath.Join(root, filepath.Dir(fileTriggers))
-	names, err := os.ReadDir(dir)
+	dir, err := root.Open(triggersPath)
+	if err != nil {
+		return in, err
+	}
+	defer dir.Close()
+	names, err := dir.ReadDir(-1)
 	if err != nil {
 		return in, err
 	}
@@ -50,7 +56,7 @@ func loadInterests(root string) (interests, error) {
 		if n.Name() == "File" || n.Name() == "Unincorp" || n.Name() == "Lock" {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(dir, n.Name()))
+		data, err := root.read(triggersPath + "/" + n.Name())
 		if err != nil {
 			return in, err
 		}
@@ -113,24 +119,16 @@ func (db *database) record(p *installed) error {
 			files = append(files, name+" "+who)
 			return
 		}
-		err = appendLine(filepath.Join(db.root, filepath.Dir(fileTriggers), name), who)
+		if strings.Contains(name, "/") {
+			err = fail.Mark(fail.Build, fmt.Errorf("package %s: trigger name %q is not valid", p.name, name))
+			return
+		}
+		err = db.root.appendLine(triggersPath+"/"+name, who)
 	})
 	if err != nil || len(files) == 0 {
 		return err
 	}
-	return appendLine(filepath.Join(db.root, fileTriggers), strings.Join(files, "\n"))
-}
-
-func appendLine(path, line string) error {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintln(f, line); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return db.root.appendLine(fileTriggers, strings.Join(files, "\n"))
 }
 
 func (db *database) takePending() map[string][]string {
