@@ -3,6 +3,10 @@ package plan
 import (
 	"cloudy/builder/recipe"
 	"cloudy/targets"
+	"cloudy/targets/lxc"
+	"cloudy/targets/nspawn"
+	"cloudy/targets/openvz"
+	"cloudy/targets/proxmox"
 	"cloudy/targets/tar"
 	"cloudy/targets/vm"
 )
@@ -17,8 +21,14 @@ type kind struct {
 // kinds are the targets by their names in a recipe.
 func kinds() map[string]kind {
 	return map[string]kind{
-		"tar": {target: tar.Target{}, format: "1", options: tarOptions},
-		"vm":  {target: vm.Target{}, format: "1", options: vmOptions},
+		"tar":     {target: tar.Target{}, format: "1", options: tarOptions},
+		"vm":      {target: vm.Target{}, format: "1", options: vmOptions},
+		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
+		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
+		"nspawn":  {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
+		"openvz": {target: openvz.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any {
+			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}
+		}},
 	}
 }
 

@@ -53,21 +53,46 @@ func targetKinds() []*Block {
 			Architectures: []string{"amd64", "arm64", "i386"},
 		},
 		{
-			Name: "lxc", Doc: "A system container for lxc, Incus, LXD and Proxmox.",
-			Example: "target \"lxc\" {\n  formats = [\"lxc\", \"incus\"]\n}\n",
+			Name: "lxc", Doc: "A system container for LXC: the pair of archives that `lxc-create -t local` takes.",
+			Example: "target \"lxc\" {}\n", Attrs: every(),
+		},
+		{
+			Name: "incus", Doc: "A system container for Incus and LXD.",
+			Example: "target \"incus\" {\n  formats = [\"unified\", \"simplestreams\"]\n}\n",
 			Attrs: every(
-				Attr{Name: "formats", Type: listOf(oneOf("lxc", "incus", "incus-split", "proxmox")), Default: `["lxc", "incus"]`, Doc: "`lxc` is the pair for `lxc-create -t local`, `incus` one unified tarball, `incus-split` metadata and squashfs, `proxmox` a vztmpl.", Example: `["incus"]`},
+				Attr{Name: "formats", Type: listOf(oneOf("unified", "split", "simplestreams")), Default: `["unified"]`, Doc: "`unified` is one tarball for `incus image import`, `split` metadata and a squashfs, `simplestreams` a tarball of a folder that any web server can offer to `incus remote add --protocol simplestreams`.", Example: `["unified", "split"]`},
+				Attr{Name: "compress", Type: oneOf("zstd", "gzip", "xz", "none"), Default: `"zstd"`, Doc: "Compression of the unified tarball; old hosts may want gzip or xz.", Example: `"xz"`},
 			),
 		},
 		{
-			Name: "openvz", Doc: "A template tarball for OpenVZ and Virtuozzo.",
-			Example: "target \"openvz\" {}\n", Attrs: every(compressAttr()),
+			Name: "proxmox", Doc: "A container template (vztmpl) for Proxmox VE.",
+			Example: "target \"proxmox\" {}\n",
+			Attrs: every(
+				Attr{Name: "compress", Type: oneOf("zstd", "gzip", "xz"), Default: `"zstd"`, Doc: "Compression; old hosts may want gzip or xz.", Example: `"gzip"`},
+			),
+			Architectures: []string{"amd64", "arm64", "armhf", "i386", "riscv64"},
+		},
+		{
+			Name: "nspawn", Doc: "A tarball for `machinectl import-tar`, with its `.nspawn` settings.",
+			Example: "target \"nspawn\" {}\n",
+			Attrs: every(
+				Attr{Name: "compress", Type: oneOf("gzip", "xz", "zstd", "none"), Default: `"gzip"`, Doc: "Compression; not every `machinectl import-tar` knows zstd.", Example: `"xz"`},
+			),
+		},
+		{
+			Name: "openvz", Doc: "A template tarball for OpenVZ and Virtuozzo. The image must have ifupdown and net-tools, and for OpenVZ 7 sysvinit instead of systemd; the C library of Debian 13 does not run on OpenVZ 6.",
+			Example: "target \"openvz\" {\n  host = \"openvz7\"\n}\n",
+			Attrs: every(
+				Attr{Name: "compress", Type: oneOf("gzip", "xz", "none"), Default: `"gzip"`, Doc: "Compression.", Example: `"xz"`},
+				Attr{Name: "host", Type: oneOf("openvz7", "openvz9"), Default: `"openvz7"`, Doc: "Oldest host that must run it: `openvz7` has the kernel 3.10, which systemd refuses, `openvz9` the kernel 5.14.", Example: `"openvz9"`},
+			),
 			Architectures: []string{"amd64", "i386"},
 		},
 		{
 			Name: "oci", Doc: "An OCI (Docker) image, with layers by how often they change.",
 			Example: "target \"oci\" {\n  repository = \"registry.example.org/cloudy/node\"\n  tags       = [\"latest\"]\n}\n",
 			Attrs: every(
+				Attr{Name: "compress", Type: oneOf("gzip", "zstd"), Default: `"gzip"`, Doc: "Compression of the layers; every runtime takes gzip; zstd unpacks faster.", Example: `"zstd"`},
 				Attr{Name: "repository", Type: stringType, Doc: "Where `cloudy push` takes it.", Example: `"registry.example.org/cloudy/node"`},
 				Attr{Name: "tags", Type: listOf(wordType), Default: `["latest"]`, Doc: "Tags.", Example: `["latest", "13"]`},
 				Attr{Name: "entrypoint", Type: listOf(stringType), Doc: "Entrypoint.", Example: `["/sbin/init"]`},
