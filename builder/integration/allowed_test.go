@@ -18,6 +18,8 @@ var allowed = []rule{
 	{"etc/resolv.conf", "missing", "the building machine's"},
 	{"run/**", "missing", "made at boot"},
 	{"var/cache/apt/archives/lock", "missing", "left by apt, which does not run in ours"},
+	{"var/cache/apt/archives/partial", "mode owner", "made private by apt's first run; as the package has it in ours"},
+	{"var/lib/apt/lists/partial", "mode owner", "made private by apt's first run; as the package has it in ours"},
 	{"var/lib/apt/lists/lock", "missing", "left by apt, which does not run in ours"},
 
 	// Identity and secrets, which a node makes itself.

@@ -39,10 +39,11 @@ func (d difference) allowed() int {
 type side struct {
 	entries       map[string]*tree.Entry
 	users, groups map[uint32]string
+	base          map[string]bool // packages whose marks of apt do not count
 }
 
-func newSide(t *tree.Tree) (*side, error) {
-	s := &side{entries: map[string]*tree.Entry{}}
+func newSide(t *tree.Tree, base map[string]bool) (*side, error) {
+	s := &side{entries: map[string]*tree.Entry{}, base: base}
 	for i := range t.Entries {
 		s.entries[t.Entries[i].Path] = &t.Entries[i]
 	}
@@ -101,13 +102,15 @@ func (s *side) owner(e *tree.Entry) string {
 }
 
 // compare lists how ours differs from theirs. Owners are compared by name,
-// since both sides number system users in the order of configuring.
-func compare(theirs, ours *tree.Tree) ([]difference, error) {
-	a, err := newSide(theirs)
+// since both sides number system users in the order of configuring. What apt
+// thinks of the packages of base is left out: mmdebstrap installs them
+// without apt, which then takes them for the user's choice.
+func compare(theirs, ours *tree.Tree, base map[string]bool) ([]difference, error) {
+	a, err := newSide(theirs, base)
 	if err != nil {
 		return nil, err
 	}
-	b, err := newSide(ours)
+	b, err := newSide(ours, base)
 	if err != nil {
 		return nil, err
 	}
@@ -163,48 +166,50 @@ func compareEntry(a, b *side, e, o *tree.Entry) ([]difference, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !bytes.Equal(want, got) && !bytes.Equal(a.normal(e.Path, want), b.normal(e.Path, got)) {
-		out = append(out, difference{e.Path, "content", firstDifference(want, got)})
+	if bytes.Equal(want, got) {
+		return out, nil
+	}
+	left, ok := a.items(e.Path, want)
+	if !ok {
+		return append(out, difference{e.Path, "content", firstDifference(want, got)}), nil
+	}
+	right, _ := b.items(e.Path, got)
+	if l, r := without(left, right), without(right, left); len(l)+len(r) > 0 {
+		out = append(out, difference{e.Path, "content", fmt.Sprintf("%q only in the reference, %q only in ours", l, r)})
 	}
 	return out, nil
 }
 
-// normal is content in which only that stands which has to be equal: in the
-// files of accounts the entries sorted and without numbers, in lists whose
-// order says nothing the items sorted.
-func (s *side) normal(p string, data []byte) []byte {
+// items cuts the content of files whose order says nothing into what has to
+// be the same on both sides: lines of accounts without their numbers, marks
+// of apt (which writes them in the order of a hash table), triggers (which
+// dpkg writes in the order of packages).
+func (s *side) items(p string, data []byte) ([]string, bool) {
+	text := strings.TrimSpace(string(data))
 	switch p {
-	case "var/lib/apt/extended_states": // apt writes it in the order of a hash table
-		return sorted(data, "\n\n")
-	case "var/lib/dpkg/triggers/File": // dpkg, in the order of packages
-		return sorted(data, "\n")
+	case "var/lib/apt/extended_states":
+		return slices.DeleteFunc(strings.Split(text, "\n\n"), func(mark string) bool {
+			first, _, _ := strings.Cut(mark, "\n")
+			return s.base[strings.TrimPrefix(first, "Package: ")]
+		}), true
+	case "var/lib/dpkg/triggers/File", "etc/shadow", "etc/gshadow":
+		return strings.Split(text, "\n"), true
+	case "etc/passwd", "etc/group":
+	default:
+		return nil, false
 	}
-	field := map[string]int{"etc/passwd": 2, "etc/group": 2, "etc/shadow": -1, "etc/gshadow": -1}
-	number, ok := field[p]
-	if !ok {
-		return data
-	}
-	var lines []string
-	for line := range strings.Lines(string(data)) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if number >= 0 && len(f) > number {
-			f[number] = ""
-		}
-		if p == "etc/passwd" && len(f) > 3 {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		f := strings.Split(line, ":")
+		f[2] = ""
+		if p == "etc/passwd" {
 			if gid, err := strconv.ParseUint(f[3], 10, 32); err == nil {
 				f[3] = s.groups[uint32(gid)]
 			}
 		}
-		lines = append(lines, strings.Join(f, ":"))
+		lines[i] = strings.Join(f, ":")
 	}
-	slices.Sort(lines)
-	return []byte(strings.Join(lines, "\n"))
-}
-
-func sorted(data []byte, separator string) []byte {
-	items := strings.Split(strings.TrimSpace(string(data)), separator)
-	slices.Sort(items)
-	return []byte(strings.Join(items, separator))
+	return lines, true
 }
 
 // firstDifference shows the first line that differs.

@@ -93,6 +93,7 @@ func long(t testing.TB) {
 // is run there.
 type place struct {
 	t     testing.TB
+	top   string   // all of the place
 	dir   string   // working folder of the program
 	cache string   // its store
 	env   []string // in place of this process' environment
@@ -114,7 +115,7 @@ func newPlace(t testing.TB) *place {
 			os.RemoveAll(top)
 		}
 	})
-	p := &place{t: t, dir: filepath.Join(top, "work"), cache: filepath.Join(top, "cache")}
+	p := &place{t: t, top: top, dir: filepath.Join(top, "work"), cache: filepath.Join(top, "cache")}
 	mkdir(t, p.dir)
 	p.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + top, "LANG=C.UTF-8"}
 	return p
