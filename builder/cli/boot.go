@@ -161,9 +161,17 @@ func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, err
 		return nil, err
 	}
 	b.image = chosen[0].image
-	b.boot = chosen[0].targets[0].Strings("boot")
+	target := chosen[0].targets[0]
+	if !contains(bootTargets(), target.Name) {
+		return nil, fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
+			"a machine boots the targets "+strings.Join(bootTargets(), ", "))
+	}
+	b.boot = target.Strings("boot")
 	return chosen, nil
 }
+
+// bootTargets are the targets whose artefacts are disks of a machine.
+func bootTargets() []string { return []string{"vm", "metal"} }
 
 // firmwares are the ways of booting by the names that flags have.
 func firmwares() map[string]qemu.Firmware {

@@ -277,7 +277,8 @@ func (l *lineLog) Write(p []byte) (int, error) {
 		}
 		line := plainLine(l.rest[:i])
 		l.rest = l.rest[i+1:]
-		if s, ok := strings.CutPrefix(line, "CLOUDY-BOOT "); ok {
+		// A terminal's login prompt may stand before it.
+		if _, s, ok := strings.Cut(line, "CLOUDY-BOOT "); ok {
 			l.said = s
 		}
 		if line != "" {
@@ -286,8 +287,8 @@ func (l *lineLog) Write(p []byte) (int, error) {
 	}
 }
 
-// escapes are control sequences of terminals (ECMA-48, 5.4).
-var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])`)
+// escapes are control sequences and strings of terminals (ECMA-48, 5.4 and 5.6).
+var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])`)
 
 func plainLine(b []byte) string {
 	text := escapes.ReplaceAll(b, nil)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 
@@ -36,9 +37,17 @@ func TestScripts(t *testing.T) {
 			env.Setenv("CLOUDY_MIRROR", "http://127.0.0.1:1/")
 			return nil
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "require-all" {
+				return os.Getenv("CLOUDY_REQUIRE_ALL") != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			// exits STATUS ARGUMENT...: cloudy ends with that exit status.
 			"exits": exits,
+			// bootsector FILE TEXT: a disk that says something.
+			"bootsector": bootSector,
 		},
 	})
 }
