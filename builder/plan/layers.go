@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"cloudy/builder/archive"
 	"cloudy/builder/fail"
 	"cloudy/builder/fetch"
@@ -29,6 +31,9 @@ const scriptTimeout = 30 * time.Minute
 // packageLayers makes sure that the layer of each batch of packages is in
 // the store and returns their directories, the lowest first.
 func (b *Build) packageLayers(ctx context.Context) ([]string, error) {
+	// Modes in a layer must not depend on who makes it. Artefacts do not
+	// follow the umask either.
+	unix.Umask(0o022)
 	var dirs []string
 	for i, batch := range b.Lock.Batches() {
 		dir, err := b.layer(ctx, b.packages[i], dirs, func(ctx context.Context, p *store.Pending) error {

@@ -21,9 +21,6 @@ import (
 
 // Root makes the finished root filesystem of the build.
 func (b *Build) Root(ctx context.Context) (*tree.Tree, error) {
-	// Modes of what is made must not depend on who makes it. Artefacts do not
-	// follow the umask either.
-	unix.Umask(0o022)
 	layers, err := b.packageLayers(ctx)
 	if err != nil {
 		return nil, err
