@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"cloudy/builder/archive"
 	"cloudy/builder/fail"
 	"cloudy/builder/fetch"
