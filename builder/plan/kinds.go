@@ -5,6 +5,7 @@ import (
 	"cloudy/targets"
 	"cloudy/targets/lxc"
 	"cloudy/targets/nspawn"
+	"cloudy/targets/oci"
 	"cloudy/targets/openvz"
 	"cloudy/targets/proxmox"
 	"cloudy/targets/tar"
@@ -25,6 +26,7 @@ func kinds() map[string]kind {
 		"vm":      {target: vm.Target{}, format: "1", options: vmOptions},
 		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
+		"oci":     {target: oci.Target{}, format: "1", options: ociOptions},
 		"nspawn":  {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
 		"openvz": {target: openvz.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any {
 			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}
@@ -36,6 +38,33 @@ func vmOptions(img *recipe.Image, t recipe.Target) any {
 	return vm.Options{
 		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
 	}
+}
+
+func ociOptions(img *recipe.Image, t recipe.Target) any {
+	o := oci.Options{
+		Compress: t.String("compress"), Repository: t.String("repository"), Tags: t.Strings("tags"),
+		Entrypoint: t.Strings("entrypoint"), Command: t.Strings("command"), Env: t.Map("env"), Labels: t.Map("labels"),
+		User: t.String("user"), WorkDir: t.String("workdir"), Ports: t.Strings("ports"), Description: img.Description,
+	}
+	service := map[string]bool{}
+	for _, s := range img.Services {
+		for _, p := range s.Packages {
+			service[p.Name] = true
+		}
+		for _, r := range s.Roles {
+			for _, p := range r.Packages {
+				service[p.Name] = true
+			}
+		}
+	}
+	for _, p := range img.Packages {
+		if service[p.Name] {
+			o.ServicePackages = append(o.ServicePackages, p.Name)
+		} else {
+			o.Packages = append(o.Packages, p.Name)
+		}
+	}
+	return o
 }
 
 func tarOptions(_ *recipe.Image, t recipe.Target) any {
