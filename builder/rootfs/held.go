@@ -259,7 +259,7 @@ func (h *held) dropHostKeys() error {
 
 // installed is told the name of each package that dpkg has configured.
 func (h *held) installed(name string) {
-	if name != "ca-certificates" || h.done["update-ca-certificates"] {
+	if name != "ca-certificates" || h.done["update-ca-certificates"] || h.jobs == nil { // nothing runs beside the base
 		return
 	}
 	if hooks, err := os.ReadDir(filepath.Join(h.in.Root, "etc/ca-certificates/update.d")); err == nil && len(hooks) > 0 {

@@ -118,7 +118,7 @@ func newInstaller(req Request) (*installer, error) {
 	for _, p := range slices.Concat(req.Base, req.Rest) {
 		j := &job{Package: p, ready: make(chan struct{})}
 		in.order = append(in.order, j)
-		in.byName[p.Name] = j
+		in.byName[p.Name], in.byName[p.Name+":"+p.Architecture] = j, j
 	}
 	in.runner = &scriptRunner{sandbox: req.Sandbox, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
 	if in.held, err = newHeld(in); err != nil {
@@ -201,9 +201,6 @@ func btoi(b bool) int {
 // files, and before that whatever its Pre-Depends ask for, configured.
 func (in *installer) installRest(ctx context.Context) error {
 	rest := in.order[len(in.Base):]
-	if len(rest) == 0 {
-		return nil
-	}
 	if err := in.waitKnown(ctx); err != nil {
 		return err
 	}
@@ -281,6 +278,9 @@ func ignoreCancel(err error) error {
 }
 
 func (in *installer) placeRound(ctx context.Context, jobs []*job) error {
+	if err := in.refresh(); err != nil { // postinsts have run
+		return err
+	}
 	var placed []*installed
 	for _, j := range jobs {
 		if _, ok := j.staged.control["preinst"]; ok {
@@ -292,8 +292,7 @@ func (in *installer) placeRound(ctx context.Context, jobs []*job) error {
 			if err := in.preinst(ctx, j); err != nil {
 				return err
 			}
-			in.placer.dirs.forget()
-			if err := in.db.reload(); err != nil {
+			if err := in.refresh(); err != nil {
 				return err
 			}
 		}
@@ -301,13 +300,24 @@ func (in *installer) placeRound(ctx context.Context, jobs []*job) error {
 		if err != nil {
 			return err
 		}
-		in.db.interests.activate(inst, func(pkg string) bool {
-			other := in.byName[pkg]
-			return other == nil || other.done
-		})
+		in.db.interests.activate(inst, in.configured)
 		placed = append(placed, inst)
 	}
 	return in.register(placed)
+}
+
+// refresh drops what scripts may have changed: where directories are,
+// diversions, overridden modes.
+func (in *installer) refresh() error {
+	in.placer.dirs.forget()
+	return in.db.reload()
+}
+
+// configured tells whether a package of the root, "name" or "name:arch" as
+// dpkg's records of triggers have it, is configured.
+func (in *installer) configured(who string) bool {
+	job := in.byName[who]
+	return job == nil || job.done
 }
 
 // writeSeeds writes the files of Seeds whose folders are there.

@@ -1,5 +1,7 @@
 package rootfs
 
+import "slices"
+
 // round is a set of packages to place together, and what to configure once
 // they are in place.
 type round struct{ place, configure []*job }
@@ -21,8 +23,12 @@ func preinstRounds(jobs []*job, needs map[*job]map[*job]bool) []round {
 		}
 		on[j] = true
 		l := 0
-		for dep := range needs[j] {
-			l = max(l, levelOf(dep, on)+1)
+		if len(needs[j]) > 0 {
+			for _, dep := range jobs { // in order: in a cycle it matters where one begins
+				if needs[j][dep] {
+					l = max(l, levelOf(dep, on)+1)
+				}
+			}
 		}
 		delete(on, j)
 		level[j] = l
@@ -52,6 +58,11 @@ func preinstRounds(jobs []*job, needs map[*job]map[*job]bool) []round {
 				rounds[r].configure = append(rounds[r].configure, j)
 			}
 		}
+	}
+	// A cycle leaves rounds empty.
+	rounds = slices.DeleteFunc(rounds, func(r round) bool { return len(r.place)+len(r.configure) == 0 })
+	if len(rounds) == 0 {
+		rounds = []round{{}}
 	}
 	return rounds
 }

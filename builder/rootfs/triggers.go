@@ -15,7 +15,7 @@ import (
 type interests struct {
 	file     map[string][]string // path without leading slash -> package[/noawait]
 	explicit map[string][]string
-	pending  map[string][]string // package -> triggers activated by unpacking
+	pending  map[string][]string // package, with its architecture where it is Multi-Arch: same -> triggers activated by unpacking
 }
 
 // triggerDirectives returns the directives of a triggers control file.
@@ -67,11 +67,11 @@ func loadInterests(root rootDir) (interests, error) {
 
 // activate records what unpacking p sets off in packages that are configured
 // already. Packages that are not are left out: configuring them does the work.
-func (in *interests) activate(p *installed, configured func(pkg string) bool) {
+func (in *interests) activate(p *installed, configured func(who string) bool) {
 	fire := func(trigger string, who []string) {
 		for _, w := range who {
 			pkg, _, _ := strings.Cut(w, "/")
-			if configured(pkg) && pkg != p.name && !slices.Contains(in.pending[pkg], trigger) {
+			if configured(pkg) && pkg != p.infoName() && !slices.Contains(in.pending[pkg], trigger) {
 				in.pending[pkg] = append(in.pending[pkg], trigger)
 			}
 		}
@@ -147,15 +147,40 @@ func markPending(status []byte, pending map[string][]string) []byte {
 		if stanza == "" {
 			continue
 		}
-		name := ""
-		if rest, ok := strings.CutPrefix(stanza, "Package: "); ok {
-			name, _, _ = strings.Cut(rest, "\n")
-		}
-		if trig := pending[name]; trig != nil {
-			stanza = strings.Replace(stanza, "\nStatus: install ok installed\n",
-				"\nStatus: install ok triggers-pending\nTriggers-Pending: "+strings.Join(trig, " ")+"\n", 1)
-		}
-		b.WriteString(stanza + "\n\n")
+		b.WriteString(pendingStanza(stanza, pending) + "\n\n")
 	}
 	return b.Bytes()
+}
+
+// pendingStanza adds a package's new triggers to those that wait already.
+func pendingStanza(stanza string, pending map[string][]string) string {
+	field := func(name string) string {
+		_, rest, _ := strings.Cut("\n"+stanza, "\n"+name+": ")
+		value, _, _ := strings.Cut(rest, "\n")
+		return value
+	}
+	who := field("Package")
+	if field("Multi-Arch") == "same" {
+		who += ":" + field("Architecture")
+	}
+	trig := pending[who]
+	if trig == nil {
+		return stanza
+	}
+	waiting := field("Triggers-Pending")
+	all := strings.Fields(waiting)
+	for _, t := range trig {
+		if !slices.Contains(all, t) {
+			all = append(all, t)
+		}
+	}
+	line := "Triggers-Pending: " + strings.Join(all, " ")
+	if waiting != "" {
+		return strings.Replace(stanza, "Triggers-Pending: "+waiting, line, 1)
+	}
+	for _, state := range []string{"installed", "triggers-awaited"} {
+		now := strings.Replace(state, "installed", "triggers-pending", 1)
+		stanza = strings.Replace(stanza, "\nStatus: install ok "+state+"\n", "\nStatus: install ok "+now+"\n"+line+"\n", 1)
+	}
+	return stanza
 }
