@@ -48,8 +48,8 @@ image "bench" {
   }
 
   target "vm" {
-    formats   = ["raw"]
-    boot      = ["bios"]
+    formats = ["raw"]
+    boot    = ["bios"]
   }
 }
 

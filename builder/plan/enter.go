@@ -65,7 +65,7 @@ type Visit struct {
 }
 
 // Visit opens a session in the root that layers make, the lowest first. The
-// layers stay as they are. It needs overlayfs.
+// layers stay as they are; where overlayfs is not to be had they are copied.
 func (e *Engine) Visit(ctx context.Context, layers []string, o sandbox.Options) (*Visit, error) {
 	p, err := e.Store.NewLayer(throwAway)
 	if err != nil {
@@ -77,7 +77,9 @@ func (e *Engine) Visit(ctx context.Context, layers []string, o sandbox.Options) 
 		v.Session, err = e.Sandbox.Open(ctx, shellRoot(layers, p.Dir(), scratch), o)
 	}
 	if errors.Is(err, sandbox.ErrNoOverlay) {
-		err = fail.WithHint(fail.Host, err, "'cloudy doctor' says what this machine lacks")
+		if err = copyLayers(ctx, layers, p.Dir()); err == nil {
+			v.Session, err = e.Sandbox.Open(ctx, sandbox.Root{Dir: p.Dir()}, o)
+		}
 	}
 	if err != nil {
 		p.Abort()
