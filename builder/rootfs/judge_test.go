@@ -104,7 +104,7 @@ func writeFiles(t testing.TB, root string, files map[string]string) {
 // newTestInstaller opens an installer on root that runs nothing.
 func newTestInstaller(t testing.TB, root string) *installer {
 	t.Helper()
-	in, err := newInstaller(Request{Root: root, Stage: root + ".stage", Architecture: "amd64"})
+	in, err := newInstaller(Request{Root: root, Stage: filepath.Join(t.TempDir(), "stage"), Architecture: "amd64"})
 	if err != nil {
 		t.Fatal(err)
 	}
