@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -145,6 +146,7 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 	}
 	_, hasSums := p.control["md5sums"]
 	conffiles := parseConffiles(p.control["conffiles"].Data)
+	links := map[string]bool{}
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -160,12 +162,30 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 		if err != nil {
 			return nil, fmt.Errorf("unpack %s: %s: %w", p.name, h.Name, err)
 		}
+		switch e.typ {
+		case tar.TypeSymlink:
+			links[e.path] = true
+		case tar.TypeChar, tar.TypeBlock:
+			if l := above(e.path, links); l != "" {
+				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %s: %s: device behind the link /%s: %w", p.name, h.Name, l, errBadMember))
+			}
+		}
 		p.entries = append(p.entries, e)
 	}
 	if err := rd.Finish(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", base, err)
 	}
 	return p, nil
+}
+
+// above returns which of the paths is a folder above p, or "".
+func above(p string, paths map[string]bool) string {
+	for d := path.Dir(p); d != "."; d = path.Dir(d) {
+		if paths[d] {
+			return d
+		}
+	}
+	return ""
 }
 
 // errBadMember marks a member of data.tar that no package may have.
