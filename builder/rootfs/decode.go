@@ -52,7 +52,7 @@ func (in *installer) learn(ctx context.Context, queue chan<- *job) error {
 			return err
 		}
 		if j.meta, err = readMetadata(path); err != nil {
-			return fail.Mark(fail.Build, err)
+			return fail.Mark(fail.Build, fmt.Errorf("package %s: %w", j.Name, err))
 		}
 	}
 	order, first, err := initramfsFirst(rest)
@@ -73,7 +73,7 @@ func (in *installer) decode(ctx context.Context, j *job, buf []byte) error {
 		return err
 	}
 	if j.staged, err = in.stage.stage(ctx, path, buf); err != nil {
-		return fail.Mark(fail.Build, err)
+		return fail.Mark(fail.Build, fmt.Errorf("package %s: %w", j.Name, err))
 	}
 	if j.staged.name != j.Name {
 		return fail.Mark(fail.Build, fmt.Errorf("%s holds package %s, not %s", filepath.Base(path), j.staged.name, j.Name))

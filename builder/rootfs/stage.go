@@ -142,7 +142,7 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 	}
 	data, err := rd.Data()
 	if err != nil {
-		return nil, fmt.Errorf("read data of %s: %w", p.name, err)
+		return nil, fmt.Errorf("read data: %w", err)
 	}
 	_, hasSums := p.control["md5sums"]
 	conffiles := parseConffiles(p.control["conffiles"].Data)
@@ -156,18 +156,18 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", p.name, err)
+			return nil, fmt.Errorf("unpack: %w", err)
 		}
 		e, err := s.member(h, data, func(path string) bool { return !hasSums || conffiles[path] != nil }, buf)
 		if err != nil {
-			return nil, fmt.Errorf("unpack %s: %s: %w", p.name, h.Name, err)
+			return nil, fmt.Errorf("unpack %s: %w", h.Name, err)
 		}
 		switch e.typ {
 		case tar.TypeSymlink:
 			links[e.path] = true
 		case tar.TypeChar, tar.TypeBlock:
 			if l := above(e.path, links); l != "" {
-				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %s: %s: device behind the link /%s: %w", p.name, h.Name, l, errBadMember))
+				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %s: device behind the link /%s: %w", h.Name, l, errBadMember))
 			}
 		}
 		p.entries = append(p.entries, e)
