@@ -3,7 +3,6 @@ package rootfs
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,31 +72,44 @@ var scrubRules = []scrubRule{
 const machineID = "uninitialized\n"
 
 // Scrub returns t without what never ships and with no time after epoch.
-// Paths for which declared is true were asked for by the recipe and stay.
+// Paths for which declared is true were asked for by the recipe and stay, with
+// the folders that they are in.
 func Scrub(t *tree.Tree, epoch time.Time, declared func(path string) bool) *tree.Tree {
-	out := &tree.Tree{Entries: make([]tree.Entry, 0, len(t.Entries))}
+	needed := map[string]bool{}
+	for i := range t.Entries {
+		if p := t.Entries[i].Path; declared(p) {
+			for dir := path.Dir(p); dir != "." && !needed[dir]; dir = path.Dir(dir) {
+				needed[dir] = true
+			}
+		}
+	}
 	gone := map[string]bool{}
-	for _, e := range t.Entries {
+	out := t.Without(func(e *tree.Entry) bool {
+		if declared(e.Path) || needed[e.Path] {
+			return false
+		}
+		action, hit := scrubbed(e.Path)
+		drop := hit && (action == remove || action == contents) || gone[path.Dir(e.Path)]
+		if drop {
+			gone[e.Path] = true
+		}
+		return drop
+	})
+	for i := range out.Entries {
+		e := &out.Entries[i]
 		if !declared(e.Path) {
-			action, hit := scrubbed(e.Path)
-			switch {
-			case hit && action == truncate && e.Type == tree.File:
+			if action, hit := scrubbed(e.Path); hit && action == truncate && e.Type == tree.File {
 				e.Source, e.Content, e.Data, e.Size = "", nil, nil, 0
-			case hit && action != truncate && action != keep:
-				gone[e.Path] = true
-				continue
 			}
 			if e.Path == "etc/machine-id" {
-				e = tree.Entry{Path: e.Path, Type: tree.File, Mode: 0o444, Data: []byte(machineID), Size: int64(len(machineID)), MTime: epoch}
+				*e = tree.Entry{Path: e.Path, Type: tree.File, Mode: 0o444, Data: []byte(machineID), Size: int64(len(machineID))}
+				e.MTime = epoch
 			}
 		}
 		if e.MTime.After(epoch) {
 			e.MTime = epoch
 		}
-		out.Entries = append(out.Entries, e)
 	}
-	// A hard link whose file went away must not dangle.
-	out.Entries = slices.DeleteFunc(out.Entries, func(e tree.Entry) bool { return e.Type == tree.Hardlink && gone[e.Link] })
 	return out
 }
 

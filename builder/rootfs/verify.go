@@ -37,10 +37,14 @@ func Verify(t *tree.Tree, epoch time.Time, declared func(path string) bool) erro
 		if e.MTime.After(epoch) {
 			found = append(found, fmt.Sprintf("/%s is newer than the build's epoch", e.Path))
 		}
-		if e.Type != tree.File || declared(e.Path) {
+		file := e
+		if e.Type == tree.Hardlink {
+			file = t.Find(e.Link)
+		}
+		if file == nil || file.Type != tree.File || declared(e.Path) {
 			continue
 		}
-		why, err := secret(e)
+		why, err := secret(e.Path, file)
 		if err != nil {
 			return fmt.Errorf("verify /%s: %w", e.Path, err)
 		}
@@ -55,17 +59,15 @@ func Verify(t *tree.Tree, epoch time.Time, declared func(path string) bool) erro
 		"remove the file in a run block, or declare it with a file block when it is meant to be shared")
 }
 
-// secret says what makes e a secret, or "".
-func secret(e *tree.Entry) (string, error) {
+// secret says what makes a file under the name p a secret, or "".
+func secret(p string, e *tree.Entry) (string, error) {
 	switch {
-	case e.Path == "etc/machine-id" && string(e.Data) != machineID && e.Size > 0:
-		return "has the id of a machine", nil
-	case strings.HasPrefix(path.Base(e.Path), "ssh_host_"):
+	case strings.HasPrefix(path.Base(p), "ssh_host_"):
 		return "is an SSH host key", nil
-	case path.Base(e.Path) == "random-seed":
+	case path.Base(p) == "random-seed":
 		return "is a random seed", nil
 	}
-	if e.Size == 0 || e.Size > maxSecret || !inSecretFolder(e.Path) {
+	if e.Size == 0 || e.Size > maxSecret || !inSecretFolder(p) {
 		return "", nil
 	}
 	r, err := e.Open()
@@ -76,6 +78,9 @@ func secret(e *tree.Entry) (string, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return "", err
+	}
+	if p == "etc/machine-id" && string(data) != machineID {
+		return "has the id of a machine", nil
 	}
 	for _, mark := range privateKeyMarks {
 		if bytes.Contains(data, mark) {

@@ -111,9 +111,40 @@ func (t *Tree) Size() int64 {
 	return n
 }
 
+// Without returns t without the entries for which drop is true. Of a file with
+// more than one name the content stays with the names that stay.
+func (t *Tree) Without(drop func(e *Entry) bool) *Tree {
+	out := &Tree{Entries: make([]Entry, 0, len(t.Entries))}
+	gone := map[string]*Entry{} // files that are dropped
+	heir := map[string]string{} // dropped file -> the name that has its content now
+	for i := range t.Entries {
+		e := &t.Entries[i]
+		if drop(e) {
+			if e.Type == File {
+				gone[e.Path] = e
+			}
+			continue
+		}
+		out.Entries = append(out.Entries, *e)
+		if e.Type != Hardlink || gone[e.Link] == nil {
+			continue
+		}
+		last := &out.Entries[len(out.Entries)-1]
+		if h := heir[e.Link]; h != "" {
+			last.Link = h
+			continue
+		}
+		heir[e.Link] = e.Path
+		*last = *gone[e.Link]
+		last.Path = e.Path
+	}
+	return out
+}
+
 // Apply returns t with removed paths gone (with all below them) and added
 // entries put in, each replacing what stood at its path. A directory that is
-// added where one stands keeps what is below it.
+// added where one stands keeps what is below it. Other names of a file that is
+// removed or replaced keep its content.
 func (t *Tree) Apply(removed []string, added []Entry) *Tree {
 	put := make(map[string]*Entry, len(added))
 	for i := range added {
@@ -128,13 +159,7 @@ func (t *Tree) Apply(removed []string, added []Entry) *Tree {
 			gone[p] = true
 		}
 	}
-	out := &Tree{Entries: make([]Entry, 0, len(t.Entries)+len(added))}
-	for i := range t.Entries {
-		e := &t.Entries[i]
-		if put[e.Path] == nil && !below(gone, e.Path) {
-			out.Entries = append(out.Entries, *e)
-		}
-	}
+	out := t.Without(func(e *Entry) bool { return put[e.Path] != nil || below(gone, e.Path) })
 	for i := range added {
 		if put[added[i].Path] == &added[i] {
 			out.Entries = append(out.Entries, added[i])
