@@ -14,10 +14,11 @@ import (
 	"cloudy/builder/plan"
 	"cloudy/builder/recipe"
 	"cloudy/builder/report"
+	"cloudy/builder/tools"
 )
 
 func (a *App) lockCommand() *cobra.Command {
-	var upgrade, check bool
+	var upgrade, check, withTools bool
 	var only []string
 	c := &cobra.Command{
 		Use:     "lock [IMAGE...]",
@@ -30,7 +31,8 @@ builds with it need no archive index, and give the same bits everywhere.
 
 Versions that are pinned stay unless the recipe rules them out. --upgrade takes the
 newest of everything, --upgrade-package of single packages. --check writes nothing
-and fails when the lock does not fit the recipe: for CI.`,
+and fails when the lock does not fit the recipe: for CI. --tools pins the builder's
+own tools as well: the QEMU that boots images, mksquashfs and the like.`,
 		Example:           "  cloudy lock\n  cloudy lock node --upgrade\n  cloudy lock --upgrade-package openssh-server\n  cloudy lock --check",
 		ValidArgsFunction: a.CompleteTargets,
 		Args:              cobra.ArbitraryArgs,
@@ -42,6 +44,15 @@ and fails when the lock does not fit the recipe: for CI.`,
 			images, err := a.lockImages(m, args)
 			if err != nil {
 				return err
+			}
+			if withTools {
+				for _, set := range tools.Sets() {
+					img, err := tools.Image(c.Context(), set, HostArch())
+					if err != nil {
+						return err
+					}
+					images = append(images, img)
+				}
 			}
 			file, err := lock.Load(a.lockPath())
 			if err != nil && (check || !errors.Is(err, fs.ErrNotExist)) {
@@ -98,6 +109,7 @@ and fails when the lock does not fit the recipe: for CI.`,
 	c.Flags().BoolVar(&upgrade, "upgrade", false, "take the newest version of everything")
 	c.Flags().StringSliceVar(&only, "upgrade-package", nil, "take the newest version of these `packages`")
 	c.Flags().BoolVar(&check, "check", false, "write nothing; fail when the lock does not fit the recipe")
+	c.Flags().BoolVar(&withTools, "tools", false, "the builder's own tools, too")
 	return c
 }
 
