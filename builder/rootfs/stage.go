@@ -160,14 +160,14 @@ func (s *stager) stage(ctx context.Context, path string, buf []byte) (*staged, e
 		}
 		e, err := s.member(h, data, func(path string) bool { return !hasSums || conffiles[path] != nil }, buf)
 		if err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", h.Name, err)
+			return nil, fmt.Errorf("unpack %q: %w", h.Name, err)
 		}
 		switch e.typ {
 		case tar.TypeSymlink:
 			links[e.path] = true
 		case tar.TypeChar, tar.TypeBlock:
 			if l := above(e.path, links); l != "" {
-				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %s: device behind the link /%s: %w", h.Name, l, errBadMember))
+				return nil, fail.Mark(fail.Build, fmt.Errorf("unpack %q: device behind the link /%s: %w", h.Name, l, errBadMember))
 			}
 		}
 		p.entries = append(p.entries, e)
