@@ -1,0 +1,370 @@
+// Package agent is the node's daemon: it brings a node from its first boot
+// into the mesh and keeps it there.
+//
+// It is a reconciler. A fixed list of stages is gone through again and
+// again; each looks at what is, does what is missing, and is done when what
+// it is for is true. Killed at any point, it goes on from what it finds.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"cloudy/firstboot/avahi"
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/gossip"
+	"cloudy/firstboot/identity"
+	"cloudy/firstboot/join"
+	"cloudy/firstboot/membership"
+	"cloudy/firstboot/nodeconfig"
+	"cloudy/firstboot/roster"
+	"cloudy/firstboot/seed"
+	"cloudy/firstboot/tinc"
+)
+
+// Where things lie inside the root.
+const (
+	StateDir = "var/lib/cloudy"
+	RunDir   = "run/cloudy"
+	tincDir  = "etc/tinc/cloudy"
+)
+
+// The pace of the reconciler.
+const (
+	tick       = 5 * time.Second // when all is well
+	retryFirst = time.Second
+	retryMax   = 5 * time.Minute
+)
+
+// Options starts an agent.
+type Options struct {
+	Root    string // "/" on a node
+	Config  nodeconfig.Config
+	Log     *slog.Logger
+	Version string
+}
+
+// Agent is a node's daemon.
+type Agent struct {
+	opts  Options
+	conf  nodeconfig.Config
+	log   *slog.Logger
+	files identity.Files
+	seeds seed.Sources
+	tincd tinc.Supervisor
+
+	wake       chan struct{}
+	statusFile sync.Mutex
+	tincMu     sync.Mutex // one writer of tinc's folder
+
+	mu       sync.Mutex
+	status   Status
+	id       *identity.Identity
+	host     string
+	standing *standing
+	certs    []membership.Certificate // of standing.Chain
+	roster   *roster.Roster
+	ledger   *join.Ledger
+	gossip   *gossip.Node
+	avahi    *avahi.Publisher
+	listener net.Listener
+	stopJoin context.CancelFunc
+	refused  map[string]error // tokens that were refused for ever
+	told     map[membership.Name]membership.Hash
+	lonely   time.Time // since when no member is reachable
+	quiet    map[membership.Name]time.Time
+	health   map[string]serviceHealth
+	extra    map[string]membership.Service // published over the control socket
+	pending  *ResetRequest
+	hurry    bool                 // somebody did something: no waiting for the next attempt
+	busy     bool                 // fetching
+	badFetch map[string]time.Time // digests that did not help, until when
+	lastJoin time.Time            // of the gossip
+}
+
+// standing is the node's place in a mesh: one file, whose presence is what
+// makes the node a member.
+type standing struct {
+	Genesis  []byte                `json:"genesis"`
+	Chain    membership.Chain      `json:"chain"`
+	Keys     membership.GossipKeys `json:"keys"`
+	Salt     uint32                `json:"salt"`
+	Origin   string                `json:"origin"` // of the invitation, for people
+	Links    []membership.Name     `json:"links"`
+	Record   membership.NodeRecord `json:"record"`   // the last one signed
+	Services membership.Signed     `json:"services"` // the last list signed
+	NAT      bool                  `json:"nat,omitempty"`
+}
+
+const standingFile = "mesh.json"
+
+// New prepares an agent; nothing is read or written yet.
+func New(o Options) *Agent {
+	a := &Agent{
+		opts: o, conf: o.Config, log: o.Log,
+		files:    identity.Files{Root: o.Root, State: StateDir},
+		seeds:    seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
+		wake:     make(chan struct{}, 1),
+		refused:  map[string]error{},
+		told:     map[membership.Name]membership.Hash{},
+		quiet:    map[membership.Name]time.Time{},
+		health:   map[string]serviceHealth{},
+		extra:    map[string]membership.Service{},
+		badFetch: map[string]time.Time{},
+	}
+	for _, s := range a.stages() {
+		a.status.Stages = append(a.status.Stages, StageStatus{Name: s.name, State: Pending})
+	}
+	return a
+}
+
+func (a *Agent) path(p string) string { return filepath.Join(a.opts.Root, p) }
+
+func (a *Agent) statePath(p string) string { return a.path(filepath.Join(StateDir, p)) }
+
+// Wake makes the reconciler look now.
+func (a *Agent) Wake() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+type stage struct {
+	name string
+	run  func(context.Context) (detail string, err error)
+	soft bool // what comes after it does not need it
+}
+
+func (a *Agent) stages() []stage {
+	return []stage{
+		{"identity", a.stageIdentity, false},
+		{"network", a.stageNetwork, false},
+		{"join", a.stageJoin, false},
+		{"mesh", a.stageMesh, false},
+		{"discover", a.stageDiscover, true},
+		{"services", a.stageServices, true},
+		{"announce", a.stageAnnounce, true},
+	}
+}
+
+// errWaiting marks what only somebody else can change.
+var errWaiting = errors.New("waiting")
+
+// errRefused marks what no repetition changes.
+var errRefused = errors.New("refused")
+
+// Identity runs the first stage alone, for the early unit.
+func (a *Agent) Identity(ctx context.Context) (string, error) { return a.stageIdentity(ctx) }
+
+// Run goes through the stages until the context ends. It leaves the mesh's
+// tincd to systemd, where that supervises it.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := os.MkdirAll(a.path(RunDir), 0o755); err != nil {
+		return err
+	}
+	if err := a.serveControl(ctx); err != nil {
+		return err
+	}
+	defer a.stopAll()
+	if err := durable.ReadJSON(a.statePath(publishedFile), &a.extra); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("services published by hand are lost", "error", err)
+	}
+	for ctx.Err() == nil {
+		if err := a.doReset(ctx); err != nil {
+			a.log.Error("reset", "error", err)
+		}
+		next := a.reconcile(ctx)
+		notify(a.Status())
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(tick, max(time.Until(next), 100*time.Millisecond))):
+		case <-a.wake:
+			// Many things happen at once; look once for all of them.
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// backoff is full jitter over a doubling interval.
+func backoff(failures int) time.Duration {
+	return retryFirst/4 + rand.N(min(retryFirst<<min(failures, 10), retryMax))
+}
+
+// reconcile goes through the stages once and returns when the first failed
+// one is to be tried again.
+func (a *Agent) reconcile(ctx context.Context) time.Time {
+	a.mu.Lock()
+	hurry := a.hurry
+	a.hurry = false
+	a.mu.Unlock()
+	next := time.Now().Add(tick)
+	stages := a.stages()
+	for i, s := range stages {
+		var now StageStatus
+		a.setStage(s.name, func(x *StageStatus) {
+			if x.State == Pending {
+				x.State = Running
+			}
+			now = *x
+		})
+		var err error
+		if now.State == Failed && !hurry && time.Now().Before(now.Next) {
+			err = errors.New(now.Error)
+		} else {
+			var detail string
+			detail, err = s.run(ctx)
+			if ctx.Err() != nil {
+				return next
+			}
+			now = a.outcome(s.name, detail, err)
+		}
+		if err == nil {
+			continue
+		}
+		if now.State == Failed && now.Next.Before(next) {
+			next = now.Next
+		}
+		if s.soft {
+			continue
+		}
+		for _, later := range stages[i+1:] {
+			a.setStage(later.name, func(x *StageStatus) { x.State, x.Detail, x.Error = Pending, "", "" })
+		}
+		break
+	}
+	return next
+}
+
+// outcome notes how a stage went.
+func (a *Agent) outcome(name, detail string, err error) (now StageStatus) {
+	a.setStage(name, func(x *StageStatus) {
+		was := *x
+		x.Detail, x.Next = detail, time.Time{}
+		switch {
+		case err == nil:
+			x.State, x.Error, x.Attempts = Done, "", 0
+		case errors.Is(err, errWaiting):
+			x.State, x.Error = Waiting, err.Error()
+		case errors.Is(err, errRefused):
+			x.State, x.Error = Refused, err.Error()
+		default:
+			x.State, x.Error = Failed, err.Error()
+			x.Attempts++
+			x.Next = time.Now().Add(backoff(x.Attempts))
+		}
+		if was.State != x.State || was.Error != x.Error {
+			a.log.Info("stage "+name, "state", x.State, "detail", detail, "error", x.Error, "attempts", x.Attempts)
+		}
+		now = *x
+	})
+	return now
+}
+
+func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
+	id, rep, err := a.files.Ensure(ctx, func() error { return a.forgetMesh(ctx) })
+	if err != nil {
+		return "", err
+	}
+	if err := durable.Clean(a.path(StateDir)); err != nil {
+		return "", err
+	}
+	host := a.conf.HostName
+	if host == "" {
+		host = "cloudy-" + string(id.Name())[1:7]
+	}
+	host, err = a.files.EnsureHostName(host, a.conf.HostName != "")
+	if err != nil {
+		return "", err
+	}
+	if err := a.setKernelHostName(host); err != nil {
+		return "", err
+	}
+	if _, err := a.files.EnsureMachineID(); err != nil {
+		return "", err
+	}
+	if _, err := a.files.EnsureSSHKeys(host); err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.id, a.host, a.status.Host = id, host, host
+	if rep.Cloned {
+		a.status.Cloned = true
+		a.log.Warn("this system was copied from another node; it has new keys and must be invited anew")
+	}
+	return fmt.Sprintf("%s, %s", host, id.Name()), nil
+}
+
+// forgetMesh removes the node's place in the mesh. The standing goes first:
+// without it the rest is nothing.
+func (a *Agent) forgetMesh(ctx context.Context) error {
+	a.stopMesh(ctx)
+	if err := durable.Remove(a.statePath(standingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := roster.Remove(a.statePath("roster")); err != nil {
+		return err
+	}
+	if err := durable.Remove(a.statePath(ledgerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.RemoveAll(a.path(tincDir)); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil
+	a.told, a.quiet = map[membership.Name]membership.Hash{}, map[membership.Name]time.Time{}
+	a.refused = map[string]error{}
+	return nil
+}
+
+// stopMesh ends everything that runs because the node is a member.
+func (a *Agent) stopMesh(ctx context.Context) {
+	a.mu.Lock()
+	g, av, stop, sup := a.gossip, a.avahi, a.stopJoin, a.tincd
+	a.gossip, a.avahi, a.stopJoin, a.listener = nil, nil, nil, nil
+	a.mu.Unlock()
+	if av != nil {
+		av.Close()
+	}
+	if g != nil {
+		if err := g.Stop(ctx); err != nil {
+			a.log.Debug("gossip ended", "error", err)
+		}
+	}
+	if stop != nil {
+		stop()
+	}
+	if sup != nil {
+		if err := sup.Stop(ctx); err != nil {
+			a.log.Warn("tincd does not stop", "error", err)
+		}
+	}
+}
+
+// stopAll is the end of the daemon. tincd goes on under systemd.
+func (a *Agent) stopAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	defer cancel()
+	a.mu.Lock()
+	if _, ok := a.tincd.(tinc.Systemd); ok {
+		a.tincd = nil
+	}
+	a.mu.Unlock()
+	a.stopMesh(ctx)
+}

@@ -1,0 +1,248 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/join"
+	"cloudy/firstboot/membership"
+	"cloudy/firstboot/roster"
+	"cloudy/firstboot/seed"
+)
+
+const ledgerFile = "invitations.json"
+
+// stageJoin makes the node a member: it is one already, it founds the mesh,
+// or it has an invitation.
+func (a *Agent) stageJoin(ctx context.Context) (string, error) {
+	a.mu.Lock()
+	st, certs, r := a.standing, a.certs, a.roster
+	a.mu.Unlock()
+	if st == nil {
+		var s standing
+		err := durable.ReadJSON(a.statePath(standingFile), &s)
+		switch {
+		case err == nil:
+			if err := a.enter(&s); err != nil {
+				return "", err
+			}
+		case !errors.Is(err, fs.ErrNotExist):
+			return "", err
+		case a.conf.Mesh.Create:
+			if err := a.found(); err != nil {
+				return "", err
+			}
+		default:
+			if err := a.tryInvitations(ctx); err != nil {
+				return "", err
+			}
+		}
+		a.mu.Lock()
+		st, certs, r = a.standing, a.certs, a.roster
+		a.mu.Unlock()
+	}
+	if rev, out := r.Revoked(certs); out {
+		a.stopMesh(ctx)
+		return "", fmt.Errorf("%w: this node was put out of the mesh by %s (%s); reset it and join with a new invitation", errRefused, rev.By.Name(), rev.Reason)
+	}
+	// A seed that is still there, although the node is a member, is spent.
+	if st.Origin != "" {
+		for _, s := range a.seeds.Find() {
+			if v, err := membership.ParseInvitation(s.Token); err == nil && v.Mesh == r.Mesh().ID {
+				if err := a.seeds.Used(s); err != nil {
+					a.log.Warn("the used invitation cannot be wiped", "where", s.Origin, "error", err)
+				}
+			}
+		}
+	}
+	detail := "member of " + r.Mesh().Network
+	if by := certs[0].By; by != a.id.Key() {
+		detail += ", admitted by " + string(by.Name())
+	} else {
+		detail += ", its root"
+	}
+	return detail, nil
+}
+
+// enter takes up the place in the mesh that s says.
+func (a *Agent) enter(s *standing) error {
+	mesh, err := membership.ParseMesh(s.Genesis)
+	if err != nil {
+		return err
+	}
+	certs, err := s.Chain.Verify(mesh)
+	if err != nil {
+		return err
+	}
+	if certs[0].Key != a.id.Key() {
+		return fmt.Errorf("the membership is of %s: %w", certs[0].Key.Name(), membership.ErrChain)
+	}
+	r, skipped, err := roster.Open(mesh, a.statePath("roster"))
+	if err != nil {
+		return err
+	}
+	for _, err := range skipped {
+		a.log.Warn("left out of the roster", "error", err)
+	}
+	l, err := join.OpenLedger(a.statePath(ledgerFile), time.Now)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.standing, a.certs, a.roster, a.ledger = s, certs, r, l
+	return nil
+}
+
+// found makes a new mesh with this node as its root.
+func (a *Agent) found() error {
+	m := a.conf.Mesh
+	mesh, err := membership.NewMesh(membership.Genesis{
+		Network: m.Network, Roots: []membership.Key{a.id.Key()}, Mode: m.Mode, Prefix4: m.Prefix4, MDNS: "auto", Founded: time.Now().Unix(),
+	})
+	if err != nil {
+		return err
+	}
+	chain, err := membership.Admit(a.id.Private(), mesh, nil, membership.Certificate{
+		Key: a.id.Key(), RSA: membership.HashOf(a.id.RSAPublic()), Role: membership.RoleInviter, Issued: time.Now().Unix(),
+	})
+	if err != nil {
+		return err
+	}
+	key := make([]byte, 32)
+	rand.Read(key)
+	s := &standing{Genesis: mesh.Raw, Chain: chain, Keys: membership.GossipKeys{Epoch: 1, Keys: [][]byte{key}}}
+	if err := durable.WriteJSON(a.statePath(standingFile), s); err != nil {
+		return err
+	}
+	a.log.Info("mesh founded", "network", m.Network, "id", mesh.ID)
+	return a.enter(s)
+}
+
+// tryInvitations tries each invitation that is found at each place where its
+// issuer may be.
+func (a *Agent) tryInvitations(ctx context.Context) error {
+	seeds := a.seeds.Find()
+	if len(seeds) == 0 {
+		return fmt.Errorf("no invitation: put one into %s on the boot partition, or run cloudy-node join: %w", seed.FileName, errWaiting)
+	}
+	var errs []error
+	open := false // something is worth another attempt
+	for _, s := range seeds {
+		a.mu.Lock()
+		err := a.refused[s.Token]
+		a.mu.Unlock()
+		if err == nil {
+			err = a.tryInvitation(ctx, s)
+		}
+		if err == nil {
+			return nil
+		}
+		var ref *join.Refusal
+		if (errors.As(err, &ref) && ref.Permanent()) || errors.Is(err, membership.ErrFormat) || errors.Is(err, membership.ErrSignature) {
+			a.mu.Lock()
+			a.refused[s.Token] = err
+			a.mu.Unlock()
+		} else {
+			open = true
+		}
+		errs = append(errs, fmt.Errorf("invitation %s: %w", s.Origin, err))
+	}
+	err := errors.Join(errs...)
+	if !open {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
+}
+
+func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
+	v, err := membership.ParseInvitation(s.Token)
+	if err != nil {
+		return err
+	}
+	m := a.conf.Mesh
+	local := a.endpoints()
+	req := membership.Join{
+		Invite: s.Token, RSA: a.id.RSAPublic(), Host: a.host,
+		Endpoints: local, TincPort: uint16(m.TincPort), JoinPort: uint16(m.JoinPort),
+	}
+	client := join.Client{Private: a.id.Private()}
+	var errs []error
+	for _, to := range append(slices.Clone(v.Endpoints), a.peers(ctx)...) {
+		adm, err := client.Join(ctx, to, v, req)
+		if err != nil {
+			var ref *join.Refusal
+			if errors.As(err, &ref) {
+				return err // by the issuer itself: its key is pinned
+			}
+			errs = append(errs, err)
+			continue
+		}
+		if want := m.Network; want != "" && adm.Mesh.Network != want {
+			return fmt.Errorf("the invitation is to mesh %q, this image is for %q: %w", adm.Mesh.Network, want, membership.ErrFormat)
+		}
+		return a.admitted(adm, s, local)
+	}
+	if len(errs) == 0 {
+		return fmt.Errorf("the invitation names no address: %w", membership.ErrFormat)
+	}
+	return errors.Join(errs...)
+}
+
+// admitted writes down what an admission brought. The standing comes last:
+// before it the node is a newcomer, and asks again.
+func (a *Agent) admitted(adm join.Admission, s seed.Seed, local []netip.Addr) error {
+	r, _, err := roster.Open(adm.Mesh, a.statePath("roster"))
+	if err != nil {
+		return err
+	}
+	for _, rec := range adm.Records {
+		if _, err := r.AddNode(rec); err != nil {
+			return fmt.Errorf("record from the inviter: %w", err)
+		}
+	}
+	st := &standing{Genesis: adm.Mesh.Raw, Chain: adm.Chain, Keys: adm.Keys, Salt: adm.Salt, Origin: s.Origin}
+	// Seen under an address that it does not have: behind a NAT, where
+	// nobody can connect to.
+	st.NAT = adm.Observed.IsValid() && !slices.Contains(local, adm.Observed)
+	if err := durable.WriteJSON(a.statePath(standingFile), st); err != nil {
+		return err
+	}
+	a.log.Info("admitted", "network", adm.Mesh.Network, "nat", st.NAT)
+	return a.enter(st)
+}
+
+// peers returns the configured join endpoints.
+func (a *Agent) peers(ctx context.Context) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, p := range a.conf.Mesh.Peers {
+		host, port := p, strconv.Itoa(a.conf.Mesh.JoinPort)
+		if h, n, err := net.SplitHostPort(p); err == nil {
+			host, port = h, n
+		}
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		cancel()
+		if err != nil {
+			a.log.Debug("peer has no address", "peer", p, "error", err)
+			continue
+		}
+		for _, ip := range ips {
+			out = append(out, netip.AddrPortFrom(ip.Unmap(), uint16(n)))
+		}
+	}
+	return out
+}

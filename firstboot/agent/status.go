@@ -1,0 +1,130 @@
+package agent
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"cloudy/firstboot/membership"
+)
+
+// StageState is how far a stage is.
+type StageState string
+
+// The states of a stage.
+const (
+	Pending StageState = "pending" // its turn has not come
+	Running StageState = "running"
+	Done    StageState = "done"
+	Waiting StageState = "waiting" // for somebody: an invitation, a cable
+	Failed  StageState = "failed"  // tried again by itself
+	Refused StageState = "refused" // not tried again until something changes
+)
+
+// StageStatus is one stage as people see it.
+type StageStatus struct {
+	Name     string     `json:"name"`
+	State    StageState `json:"state"`
+	Detail   string     `json:"detail,omitempty"` // one line
+	Error    string     `json:"error,omitempty"`
+	Since    time.Time  `json:"since"`              // of this state
+	Attempts int        `json:"attempts,omitempty"` // that failed in a row
+	Next     time.Time  `json:"next,omitzero"`      // of the next attempt
+}
+
+// Status is what a node says of itself, in /run/cloudy/status.json and over
+// the control socket.
+type Status struct {
+	Ready    bool            `json:"ready"` // every stage is done
+	Name     membership.Name `json:"name,omitempty"`
+	Host     string          `json:"host,omitempty"`
+	Network  string          `json:"network,omitempty"`
+	Role     membership.Role `json:"role,omitempty"`
+	Inviter  membership.Name `json:"inviter,omitempty"`
+	Address4 string          `json:"address4,omitempty"`
+	Address6 string          `json:"address6,omitempty"`
+	Members  int             `json:"members"` // known, itself included
+	Alive    int             `json:"alive"`   // of those, heard of now
+	Links    []string        `json:"links,omitempty"`
+	Seed     string          `json:"seed,omitempty"`   // where the invitation came from
+	Cloned   bool            `json:"cloned,omitempty"` // keys were made anew: this was a copy of another node
+	Stages   []StageStatus   `json:"stages"`
+	Updated  time.Time       `json:"updated"`
+}
+
+// StatusFile is the status inside the root.
+const StatusFile = "run/cloudy/status.json"
+
+func (a *Agent) setStage(name string, set func(*StageStatus)) {
+	a.mu.Lock()
+	for i := range a.status.Stages {
+		s := &a.status.Stages[i]
+		if s.Name != name {
+			continue
+		}
+		old := s.State
+		set(s)
+		if s.State != old {
+			s.Since = time.Now()
+		}
+	}
+	a.mu.Unlock()
+	a.writeStatus()
+}
+
+// Status returns the node's status now.
+func (a *Agent) Status() Status {
+	alive := a.alive()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.status
+	s.Stages = append([]StageStatus(nil), a.status.Stages...)
+	s.Ready = true
+	for _, x := range s.Stages {
+		s.Ready = s.Ready && x.State == Done
+	}
+	s.Updated = time.Now()
+	s.Members, s.Alive = 0, 0
+	if a.id != nil {
+		s.Name = a.id.Name()
+	}
+	if st := a.standing; st != nil && a.roster != nil {
+		m := a.roster.Mesh()
+		key := a.id.Key()
+		s.Network, s.Role = m.Network, a.certs[0].Role
+		if by := a.certs[0].By; by != key {
+			s.Inviter = by.Name()
+		}
+		s.Address4, s.Address6 = m.Address4(key, st.Salt).String(), m.Address6(key).String()
+		s.Seed = st.Origin
+		for _, l := range st.Links {
+			s.Links = append(s.Links, string(l))
+		}
+		for _, x := range a.roster.Members() {
+			s.Members++
+			if x.Node.Key == key || alive[x.Name()] {
+				s.Alive++
+			}
+		}
+	}
+	return s
+}
+
+// writeStatus leaves the status for who looks without asking. /run is
+// memory: a rename suffices, and a failure hinders nothing.
+func (a *Agent) writeStatus() {
+	data, err := json.MarshalIndent(a.Status(), "", "  ")
+	if err != nil {
+		return
+	}
+	a.statusFile.Lock()
+	defer a.statusFile.Unlock()
+	path := a.path(StatusFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return
+	}
+	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err == nil {
+		os.Rename(path+".new", path)
+	}
+}

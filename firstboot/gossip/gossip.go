@@ -1,0 +1,164 @@
+// Package gossip is who lives in the mesh and what is new there: HashiCorp's
+// Serf on the overlay addresses, encrypted, with its timing for wide-area
+// networks. It carries digests only (a tag set of at most 512 bytes for each
+// node); the records themselves are signed and fetched from their owners.
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+	"github.com/hashicorp/serf/serf"
+
+	"cloudy/firstboot/membership"
+)
+
+// Tags are what a node tells with each heartbeat.
+type Tags struct {
+	Node        string // digest of its record
+	Services    string // digest of its services, empty for none
+	Revocations string // digest of the revocations that it knows
+	Keys        uint64 // epoch of its gossip keys
+}
+
+func (t Tags) wire() map[string]string {
+	return map[string]string{"n": t.Node, "s": t.Services, "r": t.Revocations, "k": strconv.FormatUint(t.Keys, 10)}
+}
+
+// Peer is one node as the gossip sees it.
+type Peer struct {
+	Name  membership.Name
+	Addr  netip.Addr
+	Alive bool
+	Tags  Tags
+}
+
+// Config starts a node's gossip.
+type Config struct {
+	Name    membership.Name
+	Bind    netip.Addr // the node's overlay address
+	Port    int        // TCP and UDP
+	Keys    membership.GossipKeys
+	Tags    Tags
+	Log     io.Writer
+	Changed func() // called after anything changed; must return at once
+}
+
+// Node is a running gossip.
+type Node struct {
+	serf *serf.Serf
+	port int
+	tags Tags
+	done chan struct{}
+}
+
+// Start binds and starts. The address must be there already.
+func Start(c Config) (*Node, error) {
+	if len(c.Keys.Keys) == 0 {
+		return nil, errors.New("gossip: no key")
+	}
+	ring, err := memberlist.NewKeyring(c.Keys.Keys, c.Keys.Keys[0])
+	if err != nil {
+		return nil, fmt.Errorf("gossip: keys: %w", err)
+	}
+	events := make(chan serf.Event, 256)
+	conf := serf.DefaultConfig()
+	conf.Init()
+	conf.NodeName = string(c.Name)
+	conf.Tags = c.Tags.wire()
+	conf.EventCh = events
+	conf.Logger = log.New(c.Log, "", 0)
+	// A clone would make the others vote; who is right is decided by
+	// keys, not by votes.
+	conf.EnableNameConflictResolution = false
+	conf.MemberlistConfig = memberlist.DefaultWANConfig()
+	m := conf.MemberlistConfig
+	m.BindAddr, m.BindPort = c.Bind.String(), c.Port
+	m.AdvertiseAddr, m.AdvertisePort = c.Bind.String(), c.Port
+	m.Keyring = ring
+	m.Logger = conf.Logger
+	// 1280 is the least that IPv6 carries; tinc's headers come on top.
+	m.UDPBufferSize = 1180
+	s, err := serf.Create(conf)
+	if err != nil {
+		return nil, fmt.Errorf("gossip: %w", err)
+	}
+	n := &Node{serf: s, port: c.Port, tags: c.Tags, done: make(chan struct{})}
+	go func() {
+		for {
+			select {
+			case <-events:
+				c.Changed()
+			case <-n.done:
+				return
+			}
+		}
+	}()
+	return n, nil
+}
+
+// Join meets the gossip at the addresses; one that answers is enough. It
+// returns how many answered.
+func (n *Node) Join(addrs []netip.Addr) (int, error) {
+	var list []string
+	for _, a := range addrs {
+		list = append(list, netip.AddrPortFrom(a, uint16(n.port)).String())
+	}
+	return n.serf.Join(list, true)
+}
+
+// SetTags tells the others what changed here.
+func (n *Node) SetTags(t Tags) error {
+	if t == n.tags {
+		return nil
+	}
+	if err := n.serf.SetTags(t.wire()); err != nil {
+		return fmt.Errorf("gossip: tags: %w", err)
+	}
+	n.tags = t
+	return nil
+}
+
+// Peers returns everybody that the gossip knows, the node itself included.
+// Names and addresses are what the others claim.
+func (n *Node) Peers() []Peer {
+	var out []Peer
+	for _, m := range n.serf.Members() {
+		name := membership.Name(m.Name)
+		addr, ok := netip.AddrFromSlice(m.Addr)
+		if !name.Valid() || !ok {
+			continue
+		}
+		epoch, _ := strconv.ParseUint(m.Tags["k"], 10, 64)
+		out = append(out, Peer{
+			Name: name, Addr: addr.Unmap(), Alive: m.Status == serf.StatusAlive,
+			Tags: Tags{m.Tags["n"], m.Tags["s"], m.Tags["r"], epoch},
+		})
+	}
+	return out
+}
+
+// Forget removes a node that was put out from the list at once.
+func (n *Node) Forget(name membership.Name) error { return n.serf.RemoveFailedNodePrune(string(name)) }
+
+// Stop says goodbye and ends.
+func (n *Node) Stop(ctx context.Context) error {
+	left := make(chan error, 1)
+	go func() { left <- n.serf.Leave() }()
+	var err error
+	select {
+	case err = <-left:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-time.After(5 * time.Second):
+	}
+	close(n.done)
+	return errors.Join(err, n.serf.Shutdown())
+}

@@ -1,0 +1,306 @@
+package join
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"cloudy/firstboot/membership"
+	"cloudy/firstboot/roster"
+)
+
+// Member is what the endpoint needs of the node that offers it.
+type Member interface {
+	// State returns the mesh, the node's chain and own record, and the
+	// gossip's keys; ok is false while the node is no member itself.
+	State() (s State, ok bool)
+	// Heard is called after the roster learnt something from a caller, and
+	// returns when the node acts upon it: when tinc's host file is written.
+	Heard()
+}
+
+// State is one moment of a member.
+type State struct {
+	Mesh   membership.Mesh
+	Chain  membership.Chain
+	Self   membership.NodeRecord
+	Keys   membership.GossipKeys
+	Roster *roster.Roster
+	Alive  map[membership.Name]bool // nil: not known
+}
+
+// Server is a member's endpoint.
+type Server struct {
+	Private ed25519.PrivateKey
+	Ledger  *Ledger
+	Member  Member
+	Log     *slog.Logger
+	Now     func() time.Time
+
+	limits limits
+}
+
+// Serve answers on the listener until the context ends.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	conf, err := serverTLS(s.Private)
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    4 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // failed handshakes of strangers
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(tls.NewListener(l, conf)); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return ctx.Err()
+}
+
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/join", s.post(s.join))
+	mux.HandleFunc("POST /v1/return", s.post(s.back))
+	mux.HandleFunc("GET /v1/node/{name}", s.get(func(st State, r *http.Request) any {
+		if m, ok := st.Roster.Get(membership.Name(r.PathValue("name"))); ok {
+			return m.Record
+		}
+		return nil
+	}))
+	mux.HandleFunc("GET /v1/services/{name}", s.get(func(st State, r *http.Request) any {
+		if m, ok := st.Roster.Get(membership.Name(r.PathValue("name"))); ok && m.Services != nil {
+			return m.Signed
+		}
+		return nil
+	}))
+	mux.HandleFunc("GET /v1/revocations", s.get(func(st State, _ *http.Request) any {
+		list, _ := st.Roster.Revocations()
+		return list
+	}))
+	return mux
+}
+
+// post is what requests from anywhere have in common: the rate limit before
+// all else, a bound on the body, an answer that is data.
+func (s *Server) post(handle func(State, *http.Request) (*Welcome, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from := remote(r)
+		if !s.limits.allow(from, s.Now()) {
+			w.Header().Set("Retry-After", "10")
+			refuse(w, &Refusal{429, CodeBusy, "asked too often"})
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
+		st, ok := s.Member.State()
+		if !ok {
+			refuse(w, &Refusal{503, CodeNotYet, "this node is in no mesh itself"})
+			return
+		}
+		welcome, err := handle(st, r)
+		var ref *Refusal
+		switch {
+		case errors.As(err, &ref):
+		case errors.Is(err, membership.ErrRevoked):
+			ref = &Refusal{403, CodeRevoked, "this node was revoked"}
+		case errors.Is(err, membership.ErrSignature):
+			ref = &Refusal{401, CodeSignature, "bad signature"}
+		case errors.Is(err, membership.ErrMesh), errors.Is(err, membership.ErrChain):
+			ref = &Refusal{401, CodeForeign, "not of this mesh"}
+		case errors.Is(err, roster.ErrTaken):
+			ref = &Refusal{409, CodeTaken, "the name belongs to another key"}
+		case errors.Is(err, membership.ErrFormat):
+			ref = &Refusal{400, CodeMalformed, "malformed request"}
+		case err != nil:
+			ref = &Refusal{500, CodeInternal, "internal error"}
+		default:
+			welcome.Now, welcome.Observed = s.Now().Unix(), from
+			s.Log.Info("let in", "from", from, "path", r.URL.Path)
+			answer(w, http.StatusOK, welcome)
+			return
+		}
+		s.Log.Warn("refused", "from", from, "path", r.URL.Path, "code", ref.Code, "error", err)
+		refuse(w, ref)
+	}
+}
+
+// get is for members: the mesh's own address is the only one that answers.
+func (s *Server) get(handle func(State, *http.Request) any) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		st, ok := s.Member.State()
+		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if !ok || local == nil || !within(st.Mesh, local.String()) || !within(st.Mesh, r.RemoteAddr) {
+			refuse(w, &Refusal{403, CodeForeign, "for members, on the mesh's addresses"})
+			return
+		}
+		v := handle(st, r)
+		if v == nil {
+			refuse(w, &Refusal{404, "unknown", "not known here"})
+			return
+		}
+		answer(w, http.StatusOK, v)
+	}
+}
+
+func within(m membership.Mesh, addr string) bool {
+	a, err := netip.ParseAddrPort(addr)
+	return err == nil && m.Prefix6().Contains(a.Addr())
+}
+
+func remote(r *http.Request) netip.Addr {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Addr().Unmap().WithZone("")
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, r *Refusal) { answer(w, r.Status, r) }
+
+func decode(r *http.Request, v any) error {
+	if err := json.NewDecoder(r.Body).Decode(v); err != nil {
+		return fmt.Errorf("request: %w: %v", membership.ErrFormat, err)
+	}
+	return nil
+}
+
+// join admits a newcomer. The checks come in the order of what they cost and
+// of what they tell a stranger.
+func (s *Server) join(st State, r *http.Request) (*Welcome, error) {
+	var req Request
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	j, err := membership.VerifyJoin(req.Join)
+	if err != nil {
+		return nil, err
+	}
+	v, err := membership.ParseInvitation(j.Invite)
+	if err != nil {
+		return nil, err
+	}
+	self := membership.KeyOf(s.Private)
+	if v.Issuer != self || v.Mesh != st.Mesh.ID {
+		return nil, &Refusal{401, CodeForeign, "this invitation was not given out here"}
+	}
+	if key, ok := peerKey(*r.TLS); !ok || key != j.Key {
+		return nil, &Refusal{401, CodeSignature, "the connection is not the newcomer's"}
+	}
+	if m, ok := st.Roster.Get(j.Key.Name()); ok && m.Node.Key != j.Key {
+		return nil, fmt.Errorf("%s: %w", j.Key.Name(), roster.ErrTaken)
+	}
+	chain, err := s.Ledger.Redeem(v, j.Key, j.Host, func() (membership.Chain, error) {
+		return membership.Admit(s.Private, st.Mesh, st.Chain, membership.Certificate{
+			Key: j.Key, RSA: membership.HashOf(j.RSA), Role: v.Role, Issued: s.Now().Unix(),
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	certs, err := chain.Verify(st.Mesh)
+	if err != nil {
+		return nil, err
+	}
+	if _, out := st.Roster.Revoked(certs); out {
+		return nil, membership.ErrRevoked
+	}
+	if certs[0].RSA != membership.HashOf(j.RSA) {
+		// The same key with another tinc key: half of an identity file
+		// cannot be, so somebody plays.
+		return nil, &Refusal{409, CodeUsed, "admitted before with another tinc key"}
+	}
+	w := s.welcome(st, j.Key)
+	w.Genesis, w.Chain = st.Mesh.Raw, chain
+	return w, nil
+}
+
+// back takes a member's record and gives it what it needs to connect.
+func (s *Server) back(st State, r *http.Request) (*Welcome, error) {
+	var req Return
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	n, _, err := req.Record.Verify(st.Mesh)
+	if err != nil {
+		return nil, err
+	}
+	if key, ok := peerKey(*r.TLS); !ok || key != n.Key {
+		return nil, &Refusal{401, CodeSignature, "the connection is not the member's"}
+	}
+	if _, err := st.Roster.AddNode(req.Record); err != nil {
+		return nil, err
+	}
+	s.Member.Heard()
+	w := s.welcome(st, n.Key)
+	w.Revocations, _ = st.Roster.Revocations()
+	return w, nil
+}
+
+// welcome is what both get: whom they may connect to.
+func (s *Server) welcome(st State, key membership.Key) *Welcome {
+	w := &Welcome{Records: []membership.NodeRecord{st.Self}, Keys: st.Keys, Salt: st.Roster.Salt(key, 0)}
+	if m, ok := st.Roster.Get(key.Name()); ok {
+		w.Salt = m.Node.Salt
+	}
+	for _, m := range st.Roster.Rendezvous(key, roster.Rendezvous, st.Alive) {
+		if m.Node.Key != membership.KeyOf(s.Private) {
+			w.Records = append(w.Records, m.Record)
+		}
+	}
+	return w
+}
+
+// limits holds a token bucket for each address (for IPv6, each /64, which is
+// one host's to use): bursts of 10, one request in 5 seconds.
+type limits struct {
+	mu    sync.Mutex
+	by    map[netip.Prefix]*rate.Limiter
+	swept time.Time
+}
+
+func (l *limits) allow(a netip.Addr, now time.Time) bool {
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by == nil || (len(l.by) > 10000 && now.Sub(l.swept) > time.Minute) {
+		l.by, l.swept = map[netip.Prefix]*rate.Limiter{}, now
+	}
+	lim := l.by[p]
+	if lim == nil {
+		if len(l.by) > 20000 {
+			return false // somebody owns very many addresses
+		}
+		lim = rate.NewLimiter(rate.Every(5*time.Second), 10)
+		l.by[p] = lim
+	}
+	return lim.AllowN(now, 1)
+}

@@ -1,0 +1,77 @@
+package meshtest
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"cloudy/firstboot/nodeconfig"
+)
+
+// TestThreeNodes is the product in small: a founder, one neighbour in its
+// broadcast domain and one node in another, admitted by invitation.
+func TestThreeNodes(t *testing.T) {
+	l := newLab(t)
+	l.domain(1)
+	l.domain(2)
+	a := l.node("a", 1, 2, nodeconfig.Config{Mesh: nodeconfig.Mesh{Create: true, Network: "test"}})
+	b := l.node("b", 1, 3, nodeconfig.Config{})
+	c := l.node("c", 2, 2, nodeconfig.Config{})
+	for _, n := range []*node{a, b, c} {
+		n.start()
+	}
+	sa := a.ready(60 * time.Second)
+	if sa.Network != "test" || sa.Address6 == "" {
+		t.Fatalf("founder: %+v", sa)
+	}
+	a.must("publish", "Grid", "_tahoe-lafs._tcp", "3456", "grid=one", "furl=pb://x@y")
+	l.eventually(20*time.Second, "announced on the founder itself", func() bool { return a.browses("_tahoe-lafs._tcp", "Grid on node-a") })
+
+	// Nothing crosses without tinc, though packets do.
+	if !c.pings(a.under) {
+		t.Fatal("the underlay does not work; the test proves nothing")
+	}
+	if c.pings(sa.Address6) || c.pings(sa.Address4) {
+		t.Fatal("the overlay's addresses answer without tinc")
+	}
+	if c.browses("_tahoe-lafs._tcp", "Grid") {
+		t.Fatal("the service crosses without tinc")
+	}
+
+	for _, n := range []*node{b, c} {
+		token := strings.TrimSpace(a.must("invite", "--no-qr", "--expires", "10m"))
+		start := time.Now()
+		n.must("join", token)
+		n.ready(60 * time.Second)
+		t.Logf("%s joined in %s", n.name, time.Since(start).Round(time.Millisecond))
+	}
+	start := time.Now()
+	l.eventually(60*time.Second, "service found across domains by Avahi", func() bool { return c.browses("_tahoe-lafs._tcp", "Grid on node-a") })
+	t.Logf("Avahi shows the service in the other domain after %s", time.Since(start).Round(time.Millisecond))
+	l.eventually(60*time.Second, "everybody known to everybody", func() bool {
+		for _, n := range []*node{a, b, c} {
+			if s := n.status(); s.Alive != 3 || s.Members != 3 {
+				return false
+			}
+		}
+		return true
+	})
+	for _, n := range []*node{a, b, c} {
+		for _, m := range []*node{a, b, c} {
+			s := m.status()
+			if !n.pings(s.Address4) || !n.pings(s.Address6) {
+				t.Errorf("%s does not reach %s at %s and %s\n%s", n.name, m.name, s.Address4, s.Address6, n.log())
+			}
+		}
+		l.eventually(20*time.Second, "service in the catalogue of "+n.name, func() bool {
+			out, err := n.cli("services", "_tahoe-lafs._tcp")
+			return err == nil && strings.Contains(out, "Grid") && strings.Contains(out, "node-a")
+		})
+	}
+	// It is tinc that carries it.
+	before := c.status()
+	c.try("ip", "link", "set", "cloudy", "down")
+	if a.pings(before.Address6) {
+		t.Error("the node answers with its overlay interface down")
+	}
+}

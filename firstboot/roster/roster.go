@@ -1,0 +1,288 @@
+// Package roster is what a node knows of the mesh's members: their records,
+// their services and who is out. Everything in it was verified, and is kept
+// on disk, so that a node comes back into the mesh without asking anybody.
+package roster
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/membership"
+)
+
+// maxMembers bounds a mesh. Serf and tinc are slow long before it.
+const maxMembers = 5000
+
+// maxRevocations bounds those of one signer.
+const maxRevocations = 1000
+
+// What can be wrong with a record that is otherwise right.
+var (
+	ErrFull  = errors.New("the roster is full")
+	ErrTaken = errors.New("name belongs to another key")
+	ErrUnfit = errors.New("signer is no member that is known here")
+)
+
+// Member is one member.
+type Member struct {
+	Node     membership.Node
+	Certs    []membership.Certificate // its chain, its own first
+	Record   membership.NodeRecord
+	Services *membership.Services // nil: never heard of any
+	Signed   membership.Signed    // of Services
+}
+
+// Name returns the member's name.
+func (m Member) Name() membership.Name { return m.Node.Key.Name() }
+
+// Inviter returns who admitted the member.
+func (m Member) Inviter() membership.Key { return m.Certs[0].By }
+
+// Roster is safe for use by several goroutines.
+type Roster struct {
+	mesh membership.Mesh
+	dir  string
+
+	mu      sync.RWMutex
+	members map[membership.Name]Member
+	revoked map[membership.Hash]revocation // by digest
+}
+
+type revocation struct {
+	membership.Revocation
+	signed membership.Signed
+}
+
+// Open reads the roster in the folder. Files that do not verify are left
+// out, and told by name in the second value: they may be damaged, or of a
+// member who is out by now.
+func Open(mesh membership.Mesh, dir string) (*Roster, []error, error) {
+	r := &Roster{mesh: mesh, dir: dir, members: map[membership.Name]Member{}, revoked: map[membership.Hash]revocation{}}
+	var skipped []error
+	for _, d := range []string{"nodes", "services", "revocations"} {
+		path := filepath.Join(dir, d)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, nil, err
+		}
+		if err := durable.Clean(path); err != nil {
+			return nil, nil, err
+		}
+		files, err := os.ReadDir(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, f := range files {
+			file := filepath.Join(path, f.Name())
+			var err error
+			switch d {
+			case "nodes":
+				var rec membership.NodeRecord
+				if err = durable.ReadJSON(file, &rec); err == nil {
+					_, err = r.addNode(rec, false)
+				}
+			case "services":
+				var s membership.Signed
+				if err = durable.ReadJSON(file, &s); err == nil {
+					_, err = r.addServices(s, false)
+				}
+			case "revocations":
+				var s membership.Signed
+				if err = durable.ReadJSON(file, &s); err == nil {
+					_, err = r.addRevocation(s, false)
+				}
+			}
+			if err != nil {
+				skipped = append(skipped, fmt.Errorf("%s: %w", file, err))
+			}
+		}
+	}
+	return r, skipped, nil
+}
+
+// Mesh returns the mesh.
+func (r *Roster) Mesh() membership.Mesh { return r.mesh }
+
+// AddNode verifies a record and takes it in. It says whether it was news;
+// one that is known, or older than the one known, is not.
+func (r *Roster) AddNode(rec membership.NodeRecord) (bool, error) { return r.addNode(rec, true) }
+
+func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
+	n, certs, err := rec.Verify(r.mesh)
+	if err != nil {
+		return false, err
+	}
+	name := n.Key.Name()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, out := membership.Revoked(r.mesh, certs, r.revocations()); out {
+		return false, fmt.Errorf("%s: %w", name, membership.ErrRevoked)
+	}
+	old, known := r.members[name]
+	switch {
+	case known && old.Node.Key != n.Key:
+		return false, fmt.Errorf("%s: %w", name, ErrTaken)
+	case known && old.Node.Seq >= n.Seq:
+		return false, nil
+	case !known && len(r.members) >= maxMembers:
+		return false, ErrFull
+	}
+	if save {
+		if err := durable.WriteJSON(filepath.Join(r.dir, "nodes", string(name)+".json"), rec); err != nil {
+			return false, err
+		}
+	}
+	m := Member{Node: n, Certs: certs, Record: rec, Services: old.Services, Signed: old.Signed}
+	r.members[name] = m
+	return true, nil
+}
+
+// AddServices verifies a list of services of a known member and takes it in.
+func (r *Roster) AddServices(s membership.Signed) (bool, error) { return r.addServices(s, true) }
+
+func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
+	list, err := membership.VerifyServices(s, r.mesh)
+	if err != nil {
+		return false, err
+	}
+	name := list.Key.Name()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.members[name]
+	if !ok || m.Node.Key != list.Key {
+		return false, fmt.Errorf("services of %s: %w", name, ErrUnfit)
+	}
+	if m.Services != nil && m.Services.Seq >= list.Seq {
+		return false, nil
+	}
+	if save {
+		if err := durable.WriteJSON(filepath.Join(r.dir, "services", string(name)+".json"), s); err != nil {
+			return false, err
+		}
+	}
+	m.Services, m.Signed = &list, s
+	r.members[name] = m
+	return true, nil
+}
+
+// AddRevocation verifies a revocation, takes it in and puts out whom it
+// concerns. It says whether it was news.
+func (r *Roster) AddRevocation(s membership.Signed) (bool, error) { return r.addRevocation(s, true) }
+
+func (r *Roster) addRevocation(s membership.Signed, save bool) (bool, error) {
+	rev, err := membership.VerifyRevocation(s, r.mesh)
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	digest := s.Digest()
+	if _, known := r.revoked[digest]; known {
+		return false, nil
+	}
+	if save {
+		// What was saved once was fit then; its signer may be gone now.
+		if m, ok := r.members[rev.By.Name()]; !r.mesh.IsRoot(rev.By) && (!ok || m.Node.Key != rev.By) {
+			return false, fmt.Errorf("revocation by %s: %w", rev.By.Name(), ErrUnfit)
+		}
+		n := 0
+		for _, x := range r.revoked {
+			if x.By == rev.By {
+				n++
+			}
+		}
+		if n >= maxRevocations {
+			return false, ErrFull
+		}
+		// Base64 has no slash in this form, and the digest is ours.
+		if err := durable.WriteJSON(filepath.Join(r.dir, "revocations", digest.String()+".json"), s); err != nil {
+			return false, err
+		}
+	}
+	r.revoked[digest] = revocation{rev, s}
+	list := r.revocations()
+	for name, m := range r.members {
+		if _, out := membership.Revoked(r.mesh, m.Certs, list); out {
+			delete(r.members, name)
+			if err := r.removeFiles(name); err != nil {
+				return true, err
+			}
+		}
+	}
+	return true, nil
+}
+
+func (r *Roster) removeFiles(name membership.Name) error {
+	return errors.Join(
+		durable.Remove(filepath.Join(r.dir, "nodes", string(name)+".json")),
+		durable.Remove(filepath.Join(r.dir, "services", string(name)+".json")),
+	)
+}
+
+func (r *Roster) revocations() []membership.Revocation {
+	out := make([]membership.Revocation, 0, len(r.revoked))
+	for _, x := range r.revoked {
+		out = append(out, x.Revocation)
+	}
+	return out
+}
+
+// Revoked says whether a member with that chain is out.
+func (r *Roster) Revoked(certs []membership.Certificate) (membership.Revocation, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return membership.Revoked(r.mesh, certs, r.revocations())
+}
+
+// Revocations returns all revocations as they travel, and a digest of the
+// set, which is empty for an empty one.
+func (r *Roster) Revocations() (list []membership.Signed, digest string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var names []string
+	for d, x := range r.revoked {
+		list = append(list, x.signed)
+		names = append(names, d.String())
+	}
+	if len(list) == 0 {
+		return nil, ""
+	}
+	slices.Sort(names)
+	return list, membership.HashOf([]byte(strings.Join(names, "\n"))).Short()
+}
+
+// Get returns a member.
+func (r *Roster) Get(name membership.Name) (Member, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	m, ok := r.members[name]
+	return m, ok
+}
+
+// Members returns all members by name.
+func (r *Roster) Members() []Member {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]Member, 0, len(r.members))
+	for _, m := range r.members {
+		out = append(out, m)
+	}
+	slices.SortFunc(out, func(a, b Member) int { return cmp.Compare(a.Name(), b.Name()) })
+	return out
+}
+
+// Remove forgets everything and deletes it from disk.
+func Remove(dir string) error {
+	err := os.RemoveAll(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
