@@ -17,11 +17,11 @@ import (
 // character device 0/0 removes a name, a directory marked opaque replaces the
 // one below (Documentation/filesystems/overlayfs.rst). Sockets are left out.
 func Scan(layers ...string) (*Tree, error) {
-	layers, err := aboveOpaque(layers)
+	s := &scanner{links: map[string]inode{}}
+	layers, err := s.aboveOpaque(layers)
 	if err != nil {
 		return nil, err
 	}
-	s := &scanner{links: map[string]inode{}}
 	if err := s.dir(".", layers); err != nil {
 		return nil, err
 	}
@@ -33,13 +33,13 @@ func Scan(layers ...string) (*Tree, error) {
 
 // aboveOpaque drops the layers below one whose root is opaque: that layer is
 // complete in itself.
-func aboveOpaque(layers []string) ([]string, error) {
+func (s *scanner) aboveOpaque(layers []string) ([]string, error) {
 	for i := len(layers) - 1; i > 0; i-- {
-		list, err := xattrs(layers[i])
+		_, _, opaque, err := s.entry(".", layers[i])
 		if err != nil {
 			return nil, err
 		}
-		if isOpaque(list) {
+		if opaque {
 			return layers[i:], nil
 		}
 	}
@@ -64,11 +64,10 @@ type scanner struct {
 // dir adds the directory rel, which stands in each of the layers given.
 func (s *scanner) dir(rel string, layers []string) error {
 	top := layers[len(layers)-1]
-	e, _, err := s.entry(rel, filepath.Join(top, rel))
+	e, _, _, err := s.entry(rel, filepath.Join(top, rel))
 	if err != nil {
 		return err
 	}
-	e.Xattrs = slices.DeleteFunc(e.Xattrs, func(x Xattr) bool { return isOverlayXattr(x.Name) })
 	s.out = append(s.out, e)
 	names := map[string][]string{} // name -> layers that have it, lowest first
 	for _, l := range layers {
@@ -93,7 +92,7 @@ func (s *scanner) name(rel string, in []string) error {
 	var dirs []string // from the highest down
 	for i := len(in) - 1; i >= 0; i-- {
 		full := filepath.Join(in[i], rel)
-		e, st, err := s.entry(rel, full)
+		e, st, opaque, err := s.entry(rel, full)
 		if err != nil {
 			return err
 		}
@@ -105,7 +104,7 @@ func (s *scanner) name(rel string, in []string) error {
 			break
 		}
 		dirs = append(dirs, in[i])
-		if isOpaque(e.Xattrs) {
+		if opaque {
 			break
 		}
 	}
@@ -123,12 +122,14 @@ func (s *scanner) file(e Entry, st unix.Stat_t) {
 	s.out = append(s.out, e)
 }
 
-func (s *scanner) entry(rel, full string) (Entry, unix.Stat_t, error) {
-	var st unix.Stat_t
+// entry reads one name of one layer. What overlayfs noted in its attributes
+// says whether it hides the lower layers, and is not part of the tree: it
+// holds file handles, which differ from build to build.
+func (s *scanner) entry(rel, full string) (e Entry, st unix.Stat_t, opaque bool, err error) {
 	if err := unix.Lstat(full, &st); err != nil {
-		return Entry{}, st, fmt.Errorf("lstat %s: %w", full, err)
+		return e, st, false, fmt.Errorf("lstat %s: %w", full, err)
 	}
-	e := Entry{
+	e = Entry{
 		Path: rel, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid,
 		MTime: time.Unix(st.Mtim.Unix()).UTC(),
 	}
@@ -141,7 +142,7 @@ func (s *scanner) entry(rel, full string) (Entry, unix.Stat_t, error) {
 		e.Type = Symlink
 		link, err := os.Readlink(full)
 		if err != nil {
-			return e, st, err
+			return e, st, false, err
 		}
 		e.Link = link
 	case unix.S_IFCHR, unix.S_IFBLK:
@@ -153,13 +154,20 @@ func (s *scanner) entry(rel, full string) (Entry, unix.Stat_t, error) {
 	case unix.S_IFIFO:
 		e.Type = Fifo
 	default:
-		return e, st, nil // a socket: Type 0
+		return e, st, false, nil // a socket: Type 0
 	}
-	var err error
-	if e.Type != Symlink {
-		e.Xattrs, err = xattrs(full)
+	all, err := xattrs(full)
+	for _, x := range all {
+		switch note, ok := overlayNote(x.Name); {
+		case !ok:
+			e.Xattrs = append(e.Xattrs, x)
+		case note == "opaque":
+			opaque = string(x.Value) == "y"
+		case note == "redirect" || note == "metacopy":
+			return e, st, false, fmt.Errorf("%s: content is in another layer (%s)", full, x.Name)
+		}
 	}
-	return e, st, err
+	return e, st, opaque, err
 }
 
 // linkHard turns all names of an inode but the first into hard links.
@@ -267,12 +275,12 @@ func initialCapability(v []byte) []byte {
 	return out
 }
 
-func isOverlayXattr(name string) bool {
-	return strings.HasPrefix(name, "trusted.overlay.") || strings.HasPrefix(name, "user.overlay.")
-}
-
-func isOpaque(list []Xattr) bool {
-	return slices.ContainsFunc(list, func(x Xattr) bool {
-		return isOverlayXattr(x.Name) && strings.HasSuffix(x.Name, ".opaque") && string(x.Value) == "y"
-	})
+// overlayNote returns what an attribute of overlayfs is about ("opaque").
+func overlayNote(name string) (string, bool) {
+	for _, prefix := range []string{"trusted.overlay.", "user.overlay."} {
+		if note, ok := strings.CutPrefix(name, prefix); ok {
+			return note, true
+		}
+	}
+	return "", false
 }
