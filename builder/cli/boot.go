@@ -113,6 +113,10 @@ func (a *App) prepareParts(ctx context.Context, e *plan.Engine, b *bootable, cho
 	if hostQEMU {
 		return nil
 	}
+	if e.Sandbox.Mode() == sandbox.ModePlain {
+		return fail.WithHint(fail.Host, errors.New("QEMU in a root of its own needs namespaces, which this container forbids"),
+			"install QEMU here and use --host-qemu")
+	}
 	set := tools.ForMachine(b.config.Arch)
 	pinned, err := a.pinnedTools(set)
 	if err != nil {
@@ -120,7 +124,7 @@ func (a *App) prepareParts(ctx context.Context, e *plan.Engine, b *bootable, cho
 	}
 	t, err := tools.Root(ctx, e, set, pinned)
 	if err != nil {
-		return fail.WithHint(fail.Internal, err, "with --host-qemu the QEMU of this machine is used")
+		return fmt.Errorf("%w (--host-qemu uses the QEMU of this machine)", err)
 	}
 	b.config.Root, b.config.Run = t.Dir(), t.QEMU
 	return nil

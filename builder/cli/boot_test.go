@@ -159,6 +159,56 @@ func TestNode(t *testing.T) {
 	})
 }
 
+// TestShellAtStep looks at the steps of an image one of whose commands fails.
+func TestShellAtStep(t *testing.T) {
+	if testing.Short() {
+		t.Skip("installs packages of the real archive")
+	}
+	dir := t.TempDir()
+	err := os.WriteFile(filepath.Join(dir, "recipe.hcl"), []byte(`
+archive "debian" {
+  suites = ["trixie"]
+}
+
+image "small" {
+  variant = "essential"
+  file "/etc/motd" {
+    content = "hello\n"
+  }
+  run "first" {
+    command = ["touch", "/first"]
+  }
+  run "boom" {
+    script = "touch /boom; exit 3"
+  }
+}
+`), 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stderr, code := cloudy(t, dir, "shell", "small", "--at", "packages", "--", "test", "!", "-e", "/first")
+	if code == fail.Network.ExitCode() || code == fail.Host.ExitCode() {
+		missing(t, stderr)
+	}
+	if code != 0 {
+		t.Fatalf("packages: exit status %d\n%s", code, stderr)
+	}
+	for _, tc := range []struct {
+		at, script string
+		code       int
+	}{
+		{"customise", "grep hello /etc/motd && test ! -e /first", 0},
+		{"run first", "test ! -e /first", 0},
+		{"boom", "test -e /first && test ! -e /boom", 0},
+		{"", "true", fail.Build.ExitCode()}, // it cannot be finished
+		{"second", "true", fail.User.ExitCode()},
+	} {
+		if _, stderr, code := cloudy(t, dir, "shell", "small", "--at", tc.at, "--", "sh", "-c", tc.script); code != tc.code {
+			t.Errorf("at %q: exit status %d, want %d\n%s", tc.at, code, tc.code, stderr)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
 	for _, tc := range []struct {
 		name, firmware, said, about string
