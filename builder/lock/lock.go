@@ -124,13 +124,23 @@ func Parse(data []byte) (*File, error) {
 		Version int               `json:"version"`
 		Images  map[string]*Image `json:"images"`
 	}
+	// The version first: a newer format may have fields that are unknown here.
+	var format struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &format); err != nil {
+		return nil, err
+	}
+	switch {
+	case format.Version > formatVersion:
+		return nil, fmt.Errorf("format %d is newer than this program understands (%d)", format.Version, formatVersion)
+	case format.Version < 1:
+		return nil, errors.New("it does not say its format: \"version\" is missing")
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&doc); err != nil {
 		return nil, err
-	}
-	if doc.Version > formatVersion {
-		return nil, fmt.Errorf("format %d is newer than this program understands (%d)", doc.Version, formatVersion)
 	}
 	f := &File{Images: map[string]*Image{}}
 	for key, im := range doc.Images {
@@ -150,10 +160,16 @@ func (im *Image) validate() error {
 	batch := 0
 	for i := range im.Packages {
 		p := &im.Packages[i]
-		if sum, err := hex.DecodeString(p.SHA256); err != nil || len(sum) != sha256.Size {
+		if sum, err := hex.DecodeString(p.SHA256); err != nil || hex.EncodeToString(sum) != p.SHA256 || len(sum) != sha256.Size {
 			return fmt.Errorf("package %q: sha256 %q is not a SHA256", p.Name, p.SHA256)
 		}
-		if p.Name == "" || p.File == "" || filepath.IsAbs(p.File) || slices.Contains(strings.Split(p.File, "/"), "..") {
+		if p.Name == "" || p.Version == "" || p.Architecture == "" {
+			return fmt.Errorf("package %q: name, version and architecture must all be there", p.ID())
+		}
+		if p.Size < 0 {
+			return fmt.Errorf("package %q: size %d is negative", p.Name, p.Size)
+		}
+		if p.File == "" || filepath.IsAbs(p.File) || slices.Contains(strings.Split(p.File, "/"), "..") {
 			return fmt.Errorf("package %q: file %q is not a path below an archive", p.Name, p.File)
 		}
 		id := p.Name + ":" + p.Architecture
@@ -161,8 +177,11 @@ func (im *Image) validate() error {
 			return fmt.Errorf("package %q stands there twice", id)
 		}
 		seen[id] = true
-		if p.Batch < batch {
+		if p.Batch != batch && p.Batch != batch+1 || i == 0 && p.Batch != 0 {
 			return fmt.Errorf("package %q: batch %d comes after batch %d", p.Name, p.Batch, batch)
+		}
+		if p.Base && p.Batch > 0 {
+			return fmt.Errorf("package %q: base is batch 0, not batch %d", p.Name, p.Batch)
 		}
 		batch = p.Batch
 	}

@@ -6,7 +6,7 @@ package lock
 // returns fresh as it is where the old layers cannot serve: when a package is
 // gone or has another version, or the epoch differs.
 func Extend(old, fresh *Image) *Image {
-	if old == nil || old.Epoch != fresh.Epoch {
+	if old == nil || len(old.Packages) == 0 || old.Epoch != fresh.Epoch {
 		return fresh
 	}
 	now := map[string]*Package{}
