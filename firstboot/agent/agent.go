@@ -79,7 +79,7 @@ type Agent struct {
 	listener net.Listener
 	stopJoin context.CancelFunc
 	refused  map[string]error // tokens that were refused for ever
-	told     map[membership.Name]membership.Hash
+	told     map[membership.Name]told
 	lonely   time.Time // since when no member is reachable
 	quiet    map[membership.Name]time.Time
 	health   map[string]serviceHealth
@@ -115,7 +115,7 @@ func New(o Options) *Agent {
 		seeds:    seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
 		wake:     make(chan struct{}, 1),
 		refused:  map[string]error{},
-		told:     map[membership.Name]membership.Hash{},
+		told:     map[membership.Name]told{},
 		quiet:    map[membership.Name]time.Time{},
 		health:   map[string]serviceHealth{},
 		extra:    map[string]membership.Service{},
@@ -328,7 +328,7 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil
-	a.told, a.quiet = map[membership.Name]membership.Hash{}, map[membership.Name]time.Time{}
+	a.told, a.quiet = map[membership.Name]told{}, map[membership.Name]time.Time{}
 	a.refused = map[string]error{}
 	return nil
 }

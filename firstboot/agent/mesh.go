@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"slices"
+	"sync"
 	"time"
 
 	"cloudy/firstboot/durable"
@@ -37,6 +38,9 @@ func (a *Agent) stageMesh(ctx context.Context) (string, error) {
 	if err := a.signRecord(); err != nil {
 		return "", err
 	}
+	// The links are told first: a tincd that knocks at one who does not
+	// know its key yet is let wait for 10 seconds.
+	a.tellLinks(ctx)
 	if err := a.applyTinc(ctx); err != nil {
 		return "", err
 	}
@@ -46,7 +50,6 @@ func (a *Agent) stageMesh(ctx context.Context) (string, error) {
 	if err := a.serveJoin(ctx); err != nil {
 		return "", err
 	}
-	a.tellLinks(ctx)
 	others := 0
 	for _, m := range a.roster.Members() {
 		if m.Node.Key != a.id.Key() {
@@ -301,32 +304,59 @@ func (a *Agent) tellLinks(ctx context.Context) {
 	links := slices.Clone(a.standing.Links)
 	a.mu.Unlock()
 	digest := rec.Record.Digest()
-	client := join.Client{Private: a.id.Private()}
+	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
 	for _, l := range links {
 		m, ok := a.roster.Get(l)
 		a.mu.Lock()
-		done := a.told[l] == digest
+		t := a.told[l]
 		a.mu.Unlock()
-		if !ok || done {
+		if !ok || t.digest == digest || time.Since(t.tried) < tellPause {
 			continue
 		}
-		for _, e := range m.Node.Endpoints {
-			w, err := client.Return(ctx, netip.AddrPortFrom(e, m.Node.JoinPort), m.Node.Key, rec)
-			if err != nil {
-				a.log.Debug("link cannot be told", "member", l, "at", e, "error", err)
-				var ref *join.Refusal
-				if errors.As(err, &ref) {
-					break
-				}
-				continue
+		wg.Go(func() {
+			t := told{digest: t.digest, tried: time.Now()}
+			if a.tell(ctx, m, rec) {
+				t.digest = digest
 			}
 			a.mu.Lock()
-			a.told[l] = digest
+			a.told[l] = t
 			a.mu.Unlock()
+		})
+	}
+	wg.Wait()
+}
+
+// told is what a link was told last, and when it was tried.
+type told struct {
+	digest membership.Hash
+	tried  time.Time
+}
+
+// tellTimeout bounds one round of telling, tellPause the pace for one that
+// does not answer: both hold up the reconciler.
+const (
+	tellTimeout = 10 * time.Second
+	tellPause   = 30 * time.Second
+)
+
+// tell gives a member this node's record, at one of its addresses.
+func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRecord) bool {
+	client := join.Client{Private: a.id.Private()}
+	for _, e := range m.Node.Endpoints {
+		w, err := client.Return(ctx, netip.AddrPortFrom(e, m.Node.JoinPort), m.Node.Key, rec)
+		if err == nil {
 			a.learn(w)
-			break
+			return true
+		}
+		a.log.Debug("link cannot be told", "member", m.Name(), "at", e, "error", err)
+		var ref *join.Refusal
+		if errors.As(err, &ref) {
+			return false
 		}
 	}
+	return false
 }
 
 // learn takes in what a member told. One bad record spoils no other.

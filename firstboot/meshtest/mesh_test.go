@@ -68,6 +68,9 @@ func TestThreeNodes(t *testing.T) {
 			return err == nil && strings.Contains(out, "Grid") && strings.Contains(out, "node-a")
 		})
 	}
+	if testing.Verbose() {
+		t.Log(c.log())
+	}
 	// It is tinc that carries it.
 	before := c.status()
 	c.try("ip", "link", "set", "cloudy", "down")

@@ -36,7 +36,9 @@ func rank(of membership.Name, candidates []membership.Name) []membership.Name {
 
 // Links chooses whom self connects to: what it has is kept while it lives;
 // then its inviter, then by rendezvous order, up to K. Only members with an
-// address can be connected to. alive nil means that nobody's state is known.
+// address can be connected to. Two nodes do not link to each other both ways:
+// tinc would set up two connections at once and drop both. alive nil means
+// that nobody's state is known.
 func (r *Roster) Links(self membership.Key, inviter membership.Key, have []membership.Name, alive map[membership.Name]bool) []membership.Name {
 	usable := map[membership.Name]bool{}
 	var names []membership.Name
@@ -45,6 +47,9 @@ func (r *Roster) Links(self membership.Key, inviter membership.Key, have []membe
 			continue
 		}
 		if alive != nil && !alive[m.Name()] {
+			continue
+		}
+		if slices.Contains(m.Node.Links, self.Name()) && (!slices.Contains(have, m.Name()) || self.Name() > m.Name()) {
 			continue
 		}
 		usable[m.Name()] = true
