@@ -32,7 +32,7 @@ func TestHostilePackages(t *testing.T) {
 		{"absolute", []tar.Header{file(victim + "/x")}, `evil.*unsafe path .*absolute`},
 		{"newline", []tar.Header{file("./usr/a\nb")}, `evil.*unsafe path`},
 		{"through a link", []tar.Header{link("./usr/way", victim), file("./usr/way/x")}, `no such program in the root`},
-		{"through a relative link", []tar.Header{link("./way", "../../../../../../../.." + victim), file("./way/x")}, `no such program in the root`},
+		{"through a relative link", []tar.Header{link("./way", "../../../../../../../.."+victim), file("./way/x")}, `no such program in the root`},
 		{"device through a link", []tar.Header{link("./usr/way", victim),
 			{Name: "./usr/way/x", Typeflag: tar.TypeChar, Mode: 0o666, Devmajor: 1, Devminor: 3, ModTime: archivetest.Date}}, `evil.*device behind the link /usr/way`},
 		{"hard link out", []tar.Header{
