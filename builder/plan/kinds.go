@@ -3,6 +3,7 @@ package plan
 import (
 	"cloudy/builder/recipe"
 	"cloudy/targets"
+	"cloudy/targets/incus"
 	"cloudy/targets/lxc"
 	"cloudy/targets/nspawn"
 	"cloudy/targets/oci"
@@ -27,7 +28,10 @@ func kinds() map[string]kind {
 		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
 		"oci":     {target: oci.Target{}, format: "1", options: ociOptions},
-		"nspawn":  {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
+		"incus": {target: incus.Target{}, format: "1", options: func(img *recipe.Image, t recipe.Target) any {
+			return incus.Options{Formats: t.Strings("formats"), Compress: t.String("compress"), Description: img.Description}
+		}},
+		"nspawn": {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
 		"openvz": {target: openvz.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any {
 			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}
 		}},

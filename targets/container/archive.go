@@ -29,23 +29,23 @@ type pending struct {
 // NewSet begins a target's files. Discard must be called in the end.
 func NewSet(r *targets.Request) *Set { return &Set{request: r} }
 
-// Add makes a file. Its content is what write writes; name is the whole name
-// and a says the rest.
-func (s *Set) Add(ctx context.Context, name string, a targets.Artefact, write func(context.Context, *targets.Output) error) error {
+// Add makes a file and returns it, which the set keeps. Its content is what
+// write writes; name is the whole name and a says the rest.
+func (s *Set) Add(ctx context.Context, name string, a targets.Artefact, write func(context.Context, *targets.Output) error) (*targets.Output, error) {
 	out, err := targets.Create(filepath.Join(s.request.OutDir, name))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.files = append(s.files, pending{out, a})
 	if err := write(ctx, out); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+		return nil, fmt.Errorf("write %s: %w", name, err)
 	}
-	return nil
+	return out, nil
 }
 
 // Tar makes an archive of a tree. Names in it begin with prefix, which can
 // be empty or "./".
-func (s *Set) Tar(ctx context.Context, name string, a targets.Artefact, f compress.Format, t *tree.Tree, prefix string) error {
+func (s *Set) Tar(ctx context.Context, name string, a targets.Artefact, f compress.Format, t *tree.Tree, prefix string) (*targets.Output, error) {
 	return s.Add(ctx, name, a, func(ctx context.Context, out *targets.Output) error {
 		step := progress.Begin(ctx, name, t.Size(), progress.Bytes)
 		return step.End(WriteTar(ctx, out, f, t, tree.TarOptions{Prefix: prefix, Copied: step.Add}))
@@ -53,15 +53,12 @@ func (s *Set) Tar(ctx context.Context, name string, a targets.Artefact, f compre
 }
 
 // Text makes a small file.
-func (s *Set) Text(ctx context.Context, name string, a targets.Artefact, content string) error {
+func (s *Set) Text(ctx context.Context, name string, a targets.Artefact, content string) (*targets.Output, error) {
 	return s.Add(ctx, name, a, func(_ context.Context, out *targets.Output) error {
 		_, err := io.WriteString(out, content)
 		return err
 	})
 }
-
-// Output returns the file with the given place among those added, for reading.
-func (s *Set) Output(i int) *targets.Output { return s.files[i].out }
 
 // Commit gives all files their names.
 func (s *Set) Commit(ctx context.Context) ([]targets.Artefact, error) {

@@ -159,6 +159,21 @@ func (r *Root) Tree() *tree.Tree {
 	return out
 }
 
+// Hosts is hosts(5) for a machine of a name, when what the root has in its
+// place names nothing but the machine itself. Otherwise ok is false.
+func (r *Root) Hosts(name string) (text string, ok bool) {
+	has, _ := r.Read("etc/hosts")
+	for line := range strings.Lines(has) {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) > 0 && !strings.HasPrefix(fields[0], "127.") && !strings.HasPrefix(fields[0], "::1") &&
+			!strings.HasPrefix(fields[0], "ff") && !strings.HasPrefix(fields[0], "fe") {
+			return "", false
+		}
+	}
+	return "127.0.0.1\tlocalhost\n127.0.1.1\t" + name + "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n", true
+}
+
 // Below returns the tree as it is named inside a folder: "etc" as
 // "rootfs/etc".
 func Below(dir string, t *tree.Tree) *tree.Tree {

@@ -45,9 +45,9 @@ func (t Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefac
 	defer set.Discard()
 	meta, rootfs := r.BaseName+"-meta.tar.xz", r.BaseName+"-rootfs.tar.xz"
 	usage := fmt.Sprintf("lxc-create -n NAME -t local -- --metadata $PWD/%s --fstree $PWD/%s", meta, rootfs)
-	err := set.Tar(ctx, meta, container.TarArtefact(compress.XZ, usage), compress.XZ, container.Files(r.Epoch, metadata(r.Image, machine)), "")
+	_, err := set.Tar(ctx, meta, container.TarArtefact(compress.XZ, usage), compress.XZ, container.Files(r.Epoch, metadata(r.Image, machine)), "")
 	if err == nil {
-		err = set.Tar(ctx, rootfs, container.TarArtefact(compress.XZ, usage), compress.XZ, root(&r), "./")
+		_, err = set.Tar(ctx, rootfs, container.TarArtefact(compress.XZ, usage), compress.XZ, root(&r), "./")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lxc image %s: %w", r.Image, err)
@@ -64,8 +64,8 @@ const name = "LXC_NAME"
 func root(r *targets.Request) *tree.Tree {
 	c := container.New(r.Root, r.Epoch)
 	c.Text("etc/hostname", name+"\n")
-	if _, ok := c.Read("etc/hosts"); !ok {
-		c.Text("etc/hosts", "127.0.0.1\tlocalhost\n127.0.1.1\t"+name+"\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
+	if text, ok := c.Hosts(name); ok {
+		c.Text("etc/hosts", text)
 	}
 	return c.Tree()
 }

@@ -63,9 +63,9 @@ func (Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact,
 	set := container.NewSet(&r)
 	defer set.Discard()
 	archive, unit := r.BaseName+".tar"+f.Suffix(), r.BaseName+".nspawn"
-	err = set.Tar(ctx, archive, container.TarArtefact(f, fmt.Sprintf("machinectl import-tar %s NAME && machinectl start NAME", archive)), f, root(&r), "./")
+	_, err = set.Tar(ctx, archive, container.TarArtefact(f, fmt.Sprintf("machinectl import-tar %s NAME && machinectl start NAME", archive)), f, root(&r), "./")
 	if err == nil {
-		err = set.Text(ctx, unit, targets.Artefact{
+		_, err = set.Text(ctx, unit, targets.Artefact{
 			Format: "nspawn", MediaType: "text/plain", Usage: "cp " + unit + " /etc/systemd/nspawn/NAME.nspawn",
 		}, settings)
 	}

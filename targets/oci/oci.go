@@ -51,7 +51,7 @@ func (Target) Name() string { return "oci" }
 
 var (
 	// The grammar of references (distribution/reference, reference.go).
-	tag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
+	tag        = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	repository = regexp.MustCompile(`^([A-Za-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 	port       = regexp.MustCompile(`^[0-9]{1,5}(/(tcp|udp|sctp))?$`)
 )

@@ -76,7 +76,7 @@ func (b *build) write(ctx context.Context) ([]targets.Artefact, error) {
 		Format: "oci", MediaType: "application/vnd.oci.image.layout.v1+tar",
 		Usage: fmt.Sprintf("podman load -i %s; docker load -i %s; skopeo copy oci-archive:%s docker://%s", name, name, name, b.reference(b.o.Tags[0])),
 	}
-	if err := set.Tar(ctx, name, a, compress.None, layout, ""); err != nil {
+	if _, err := set.Tar(ctx, name, a, compress.None, layout, ""); err != nil {
 		return nil, err
 	}
 	return set.Commit(ctx)

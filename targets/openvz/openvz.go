@@ -88,7 +88,7 @@ func (Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact,
 	defer set.Discard()
 	name := template + ".tar" + f.Suffix()
 	usage := fmt.Sprintf("cp %s /vz/template/cache/ && vzctl create CTID --ostemplate %s", name, template)
-	if err := set.Tar(ctx, name, container.TarArtefact(f, usage), f, root(&r), "./"); err != nil {
+	if _, err := set.Tar(ctx, name, container.TarArtefact(f, usage), f, root(&r), "./"); err != nil {
 		return nil, fmt.Errorf("openvz template %s: %w", r.Image, err)
 	}
 	return set.Commit(ctx)

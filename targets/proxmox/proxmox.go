@@ -63,7 +63,7 @@ func (Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact,
 	name := r.BaseName + ".tar" + f.Suffix()
 	usage := fmt.Sprintf("cp %s /var/lib/vz/template/cache/ && pct create ID local:vztmpl/%s --unprivileged 1 --features nesting=1 --net0 name=eth0,bridge=vmbr0,ip=dhcp", name, name)
 	// pct leaves out "./dev/*", so names begin with "./".
-	if err := set.Tar(ctx, name, container.TarArtefact(f, usage), f, root(&r), "./"); err != nil {
+	if _, err := set.Tar(ctx, name, container.TarArtefact(f, usage), f, root(&r), "./"); err != nil {
 		return nil, fmt.Errorf("proxmox template %s: %w", r.Image, err)
 	}
 	return set.Commit(ctx)
