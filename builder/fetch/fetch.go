@@ -115,22 +115,33 @@ func (c *Client) Fetch(ctx context.Context, items []Item, ready func(Item, strin
 	if ready == nil {
 		ready = func(Item, string) {}
 	}
-	var order []store.Digest // to be downloaded
+	var there, order []store.Digest // what the store has, and what is to be downloaded
 	wanted := map[store.Digest][]Item{}
-	var total int64
 	for _, it := range items {
 		if !it.SHA256.Valid() {
 			return fmt.Errorf("download %s: not a SHA-256: %q", it.Name, it.SHA256)
 		}
 		if wanted[it.SHA256] == nil {
-			if path, ok := c.store.Blob(it.SHA256); ok {
-				ready(it, path)
-				continue
+			if _, ok := c.store.Blob(it.SHA256); ok {
+				there = append(there, it.SHA256)
+			} else {
+				order = append(order, it.SHA256)
 			}
-			order = append(order, it.SHA256)
-			total += it.Size
 		}
 		wanted[it.SHA256] = append(wanted[it.SHA256], it)
+	}
+	damaged, err := c.check(ctx, there, func(d store.Digest, path string) {
+		for _, it := range wanted[d] {
+			ready(it, path)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	order = append(order, damaged...)
+	var total int64
+	for _, d := range order {
+		total += wanted[d][0].Size
 	}
 	step := progress.Begin(ctx, c.cfg.Step, total, progress.Bytes)
 	if len(order) == 0 {
