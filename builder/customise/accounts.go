@@ -82,7 +82,7 @@ func line(table [][]string, name string) []string {
 	return nil
 }
 
-// id returns column col of a name's line, or the number that name is.
+// id returns the id in a name's line, or the number that name is.
 func id(table [][]string, name string) (uint32, error) {
 	if f := line(table, name); len(f) > 2 {
 		n, err := strconv.ParseUint(f[2], 10, 32)
@@ -147,10 +147,23 @@ func (a *accounts) addGroup(name string, want *int64, system bool) error {
 	if err != nil {
 		return err
 	}
+	if owner := holder(a.group, gid); owner != "" {
+		return fail.Mark(fail.User, fmt.Errorf("the id %s belongs to group %q", gid, owner))
+	}
 	a.changed = true
 	a.group = append(a.group, []string{name, "x", gid, ""})
 	a.gshadow = append(a.gshadow, []string{name, "!", "", ""})
 	return nil
+}
+
+// holder returns the name that has an id, or "".
+func holder(table [][]string, id string) string {
+	for _, f := range table {
+		if len(f) > 2 && f[2] == id {
+			return f[0]
+		}
+	}
+	return ""
 }
 
 func (a *accounts) pick(want *int64, system bool) (string, error) {
@@ -224,6 +237,9 @@ func (a *accounts) newUser(u *recipe.User) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if owner := holder(a.passwd, uid); owner != "" {
+		return nil, fail.Mark(fail.User, fmt.Errorf("the id %s belongs to user %q", uid, owner))
+	}
 	group := u.Group
 	if group == "" {
 		group = u.Name
@@ -232,7 +248,11 @@ func (a *accounts) newUser(u *recipe.User) ([]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := a.addGroup(group, &n, u.System); err != nil {
+			want := &n
+			if holder(a.group, uid) != "" { // as useradd: the same id if it can be had
+				want = nil
+			}
+			if err := a.addGroup(group, want, u.System); err != nil {
 				return nil, err
 			}
 		}
@@ -299,7 +319,7 @@ func (a *accounts) home(u *recipe.User, p []string, fresh bool) error {
 		return err
 	}
 	home := strings.Trim(p[5], "/")
-	if fresh && !u.System && a.d.find(home) == nil {
+	if fresh && !u.System && home != "" && a.d.find(home) == nil {
 		if err := a.d.put(tree.Entry{Path: home, Type: tree.Dir, Mode: 0o700, UID: uid, GID: gid}); err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func overlays(d *Delta, a *accounts, list []recipe.Overlay) error {
 		for i := range o.Entries {
 			e := &o.Entries[i]
 			if e.Type == 'd' && !e.Declared {
-				if p, err := d.resolve(e.Path); err == nil && d.isDir(p) {
+				if d.isDir(e.Path) {
 					continue
 				}
 			}
@@ -54,7 +54,7 @@ func overlays(d *Delta, a *accounts, list []recipe.Overlay) error {
 			if te.Type == tree.File {
 				te.Size, te.Content = e.Size, e.Open
 			}
-			if err := d.put(te); err != nil {
+			if err := d.ask(te); err != nil {
 				return fmt.Errorf("overlay %s: %w", o.Name, err)
 			}
 		}
@@ -64,13 +64,22 @@ func overlays(d *Delta, a *accounts, list []recipe.Overlay) error {
 
 // isDir tells whether p is a folder, or a link to one.
 func (d *Delta) isDir(p string) bool {
-	e := d.find(p)
-	if e != nil && e.Type == tree.Symlink {
-		if q, err := d.resolve(p + "/."); err == nil {
-			e = d.find(q)
-		}
+	p, err := d.follow(p)
+	if err != nil {
+		return false
 	}
-	return e != nil && (e.Type == tree.Dir || e.Type == tree.Symlink)
+	e := d.find(p)
+	return e != nil && e.Type == tree.Dir
+}
+
+// ask is put for what the recipe names.
+func (d *Delta) ask(e tree.Entry) error {
+	if err := d.put(e); err != nil {
+		return err
+	}
+	p, err := d.resolve(e.Path)
+	d.asked[p] = true
+	return err
 }
 
 func directories(d *Delta, a *accounts, list []recipe.Directory) error {
@@ -79,7 +88,7 @@ func directories(d *Delta, a *accounts, list []recipe.Directory) error {
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", dir.Range, dir.Path, err)
 		}
-		if err := d.put(tree.Entry{Path: dir.Path, Type: tree.Dir, Mode: dir.Mode, UID: uid, GID: gid}); err != nil {
+		if err := d.ask(tree.Entry{Path: dir.Path, Type: tree.Dir, Mode: dir.Mode, UID: uid, GID: gid}); err != nil {
 			return fmt.Errorf("%s: %w", dir.Range, err)
 		}
 	}

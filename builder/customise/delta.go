@@ -5,6 +5,7 @@
 package customise
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -23,10 +24,11 @@ type Delta struct {
 	added   map[string]tree.Entry
 	order   []string
 	removed map[string]bool
+	asked   map[string]bool // folders that the recipe names
 }
 
 func newDelta(base *tree.Tree, epoch time.Time) *Delta {
-	return &Delta{base: base, epoch: epoch, added: map[string]tree.Entry{}, removed: map[string]bool{}}
+	return &Delta{base: base, epoch: epoch, added: map[string]tree.Entry{}, removed: map[string]bool{}, asked: map[string]bool{}}
 }
 
 // Added returns the new entries, in the order in which they came.
@@ -50,10 +52,11 @@ func (d *Delta) Removed() []string {
 	return out
 }
 
-// Declares tells whether the recipe asked for the path itself.
+// Declares tells whether the recipe asked for the path itself, and not only
+// for something in it.
 func (d *Delta) Declares(p string) bool {
 	e, ok := d.added[p]
-	return ok && e.Type != tree.Dir
+	return ok && (e.Type != tree.Dir || d.asked[p])
 }
 
 // Tree returns the base with the difference applied.
@@ -64,12 +67,20 @@ func (d *Delta) find(p string) *tree.Entry {
 	if e, ok := d.added[p]; ok {
 		return &e
 	}
-	for q := p; q != "."; q = path.Dir(q) {
-		if d.removed[q] {
-			return nil
-		}
+	if d.inRemoved(p) {
+		return nil
 	}
 	return d.base.Find(p)
+}
+
+// inRemoved tells whether the base's entry at p, or a folder above it, was removed.
+func (d *Delta) inRemoved(p string) bool {
+	for ; p != "." && p != "/"; p = path.Dir(p) {
+		if d.removed[p] {
+			return true
+		}
+	}
+	return false
 }
 
 // maxLinks bounds the symbolic links that one path may go through, as the
@@ -78,30 +89,40 @@ const maxLinks = 40
 
 // resolve follows symbolic links in the folders of p inside the tree: with a
 // merged /usr, bin/x is usr/bin/x.
-func (d *Delta) resolve(p string) (string, error) {
-	p = path.Clean("/" + p)[1:]
-	if p == "" {
-		return ".", nil
-	}
-	parts, done, links := strings.Split(p, "/"), ".", 0
-	for len(parts) > 1 {
-		next := path.Join(done, parts[0])
+func (d *Delta) resolve(p string) (string, error) { return d.walk(p, false) }
+
+// follow is resolve for a path whose last element may be a symbolic link too.
+func (d *Delta) follow(p string) (string, error) { return d.walk(p, true) }
+
+// walk goes from name to name as the kernel does in a root of its own
+// (path_resolution(7)): ".." leads to the folder that a link has led into.
+func (d *Delta) walk(p string, last bool) (string, error) {
+	parts, done, links := strings.Split(path.Clean("/" + p)[1:], "/"), ".", 0
+	for len(parts) > 0 {
+		part := parts[0]
 		parts = parts[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = path.Dir(done)
+			continue
+		}
+		next := path.Join(done, part)
 		e := d.find(next)
-		if e == nil || e.Type != tree.Symlink {
+		if e == nil || e.Type != tree.Symlink || len(parts) == 0 && !last {
 			done = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", fmt.Errorf("/%s: too many symbolic links", p)
+			return "", fmt.Errorf("/%s: too many symbolic links", path.Clean("/" + p)[1:])
 		}
-		target := e.Link
-		if !path.IsAbs(target) {
-			target = path.Join("/", path.Dir(next), target)
+		if path.IsAbs(e.Link) {
+			done = "."
 		}
-		parts, done = append(strings.Split(strings.Trim(path.Clean(target), "/"), "/"), parts...), "."
+		parts = append(strings.Split(e.Link, "/"), parts...)
 	}
-	return path.Join(done, parts[0]), nil
+	return done, nil
 }
 
 // put lays e over the tree, with the folders on the way.
@@ -159,7 +180,10 @@ func (d *Delta) symlink(p, target string) error {
 func (d *Delta) remove(p string) error {
 	p, err := d.resolve(p)
 	if err != nil {
-		return err
+		return fail.Mark(fail.User, err)
+	}
+	if p == "." {
+		return fail.Mark(fail.User, errors.New("the root itself cannot be absent"))
 	}
 	for q := range d.added {
 		if q == p || strings.HasPrefix(q, p+"/") {
@@ -175,7 +199,7 @@ func (d *Delta) remove(p string) error {
 
 // read returns a file's content as it stands now, "" when there is none.
 func (d *Delta) read(p string) (string, error) {
-	p, err := d.resolve(p)
+	p, err := d.follow(p)
 	if err != nil {
 		return "", err
 	}

@@ -17,10 +17,7 @@ import (
 // upper layer: what goes away becomes a character device 0/0. dir must be on
 // a filesystem where this process may make those.
 func (d *Delta) WriteTo(dir string) error {
-	for _, p := range d.Removed() {
-		if _, ok := d.added[p]; ok {
-			continue
-		}
+	for _, p := range d.whiteouts() {
 		if err := d.folders(dir, p); err != nil {
 			return err
 		}
@@ -37,6 +34,39 @@ func (d *Delta) WriteTo(dir string) error {
 		}
 	}
 	return nil
+}
+
+// whiteouts are the names to mark as gone. A folder that was removed and made
+// anew is merged with the old one, so it is what was in that that goes.
+func (d *Delta) whiteouts() []string {
+	var out []string
+	for _, p := range d.Removed() {
+		if d.inRemoved(path.Dir(p)) { // gone with its folder
+			continue
+		}
+		if e, ok := d.added[p]; !ok {
+			out = append(out, p)
+		} else if e.Type == tree.Dir {
+			out = append(out, d.emptied(p)...)
+		}
+	}
+	return out
+}
+
+func (d *Delta) emptied(dir string) []string {
+	var out []string
+	for i := range d.base.Entries {
+		p := d.base.Entries[i].Path
+		if p == "." || path.Dir(p) != dir {
+			continue
+		}
+		if e, ok := d.added[p]; !ok {
+			out = append(out, p)
+		} else if e.Type == tree.Dir && d.base.Entries[i].Type == tree.Dir {
+			out = append(out, d.emptied(p)...)
+		}
+	}
+	return out
 }
 
 // folders makes the folders of p in dir as they are in the tree.
