@@ -1,6 +1,7 @@
 package customise
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -33,15 +34,25 @@ func units(d *Delta, u recipe.Units) error {
 		}
 		preset.WriteString("enable " + t.Value + "\n")
 	}
+	// Also= takes other units along when one is disabled, but not those that
+	// the recipe enables. The preset must name them too: any of them that is
+	// enabled at first boot brings back the others.
+	seen := map[string]bool{}
+	for _, t := range u.Enable {
+		seen[t.Value] = true
+	}
 	for _, t := range u.Disable {
-		if err := disable(d, t.Value); err != nil {
+		names, err := disable(d, t.Value, seen)
+		if err != nil {
 			return fmt.Errorf("%s: disable %s: %w", t.Range, t.Value, err)
 		}
-		preset.WriteString("disable " + t.Value + "\n")
+		for _, n := range names {
+			preset.WriteString("disable " + n + "\n")
+		}
 	}
 	for _, t := range u.Mask {
-		if err := disable(d, t.Value); err != nil {
-			return err
+		if err := dropLinks(d, t.Value, nil); err != nil {
+			return fmt.Errorf("%s: mask %s: %w", t.Range, t.Value, err)
 		}
 		if err := d.symlink(adminUnits+"/"+t.Value, "/dev/null"); err != nil {
 			return fmt.Errorf("%s: mask %s: %w", t.Range, t.Value, err)
@@ -56,8 +67,8 @@ func units(d *Delta, u recipe.Units) error {
 
 // install is the [Install] section of a unit (systemd.unit(5)).
 type install struct {
-	wantedBy, requiredBy, alias, also []string
-	defaultInstance                   string
+	wantedBy, requiredBy, upheldBy, alias, also []string
+	defaultInstance                             string
 }
 
 func enable(d *Delta, unit string) error { return enableOnce(d, unit, map[string]bool{}) }
@@ -75,18 +86,24 @@ func enableOnce(d *Delta, unit string, seen map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	if prefix, ok := strings.CutSuffix(strings.TrimSuffix(unit, path.Ext(unit)), "@"); ok && in.defaultInstance != "" {
+	if prefix, ok := strings.CutSuffix(strings.TrimSuffix(unit, path.Ext(unit)), "@"); ok {
+		if in.defaultInstance == "" {
+			if len(seen) > 1 {
+				return nil // another unit takes it along
+			}
+			return fail.WithHint(fail.User, errors.New("a template needs an instance"), "write the instance between @ and the dot, as in "+prefix+"@eth0"+path.Ext(unit))
+		}
 		unit = prefix + "@" + in.defaultInstance + path.Ext(unit)
 	}
-	for suffix, targets := range map[string][]string{".wants": in.wantedBy, ".requires": in.requiredBy} {
+	for suffix, targets := range map[string][]string{".wants": in.wantedBy, ".requires": in.requiredBy, ".upholds": in.upheldBy} {
 		for _, t := range targets {
-			if err := d.symlink(adminUnits+"/"+t+suffix+"/"+unit, "/"+file); err != nil {
+			if err := link(d, unit, t+suffix+"/"+unit, file); err != nil {
 				return err
 			}
 		}
 	}
 	for _, a := range in.alias {
-		if err := d.symlink(adminUnits+"/"+a, "/"+file); err != nil {
+		if err := link(d, unit, a, file); err != nil {
 			return err
 		}
 	}
@@ -98,24 +115,94 @@ func enableOnce(d *Delta, unit string, seen map[string]bool) error {
 	return nil
 }
 
-// disable removes every link by which the administrator's folder starts unit.
-func disable(d *Delta, unit string) error {
+// link makes one link to a unit in the administrator's folder.
+func link(d *Delta, unit, name, file string) error {
+	name, err := specifiers(name, unit)
+	if err != nil {
+		return err
+	}
+	return d.symlink(adminUnits+"/"+name, "/"+file)
+}
+
+// specifiers replaces what stands for a part of the unit's name
+// (systemd.unit(5), SPECIFIERS).
+func specifiers(text, unit string) (string, error) {
+	full := strings.TrimSuffix(unit, path.Ext(unit))
+	prefix, instance, _ := strings.Cut(full, "@")
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '%' || i+1 == len(text) {
+			b.WriteByte(text[i])
+			continue
+		}
+		i++
+		switch text[i] {
+		case '%':
+			b.WriteByte('%')
+		case 'i':
+			b.WriteString(instance)
+		case 'j':
+			b.WriteString(prefix[strings.LastIndexByte(prefix, '-')+1:])
+		case 'n':
+			b.WriteString(unit)
+		case 'N':
+			b.WriteString(full)
+		case 'p':
+			b.WriteString(prefix)
+		default:
+			return "", fail.Mark(fail.Build, fmt.Errorf("the specifier %%%c in %q is known on the running machine alone", text[i], text))
+		}
+	}
+	return b.String(), nil
+}
+
+// disable removes every link by which the administrator's folder starts unit,
+// and those of the units that Also= takes along. It returns their names.
+// Units of seen stay as they are.
+func disable(d *Delta, unit string, seen map[string]bool) ([]string, error) {
+	if seen[unit] {
+		return nil, nil
+	}
+	seen[unit] = true
 	in := install{}
 	if file, err := findUnit(d, unit); err == nil {
 		if in, err = readInstall(d, file); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	names := append(slices.Clone(in.alias), unit)
+	if err := dropLinks(d, unit, in.alias); err != nil {
+		return nil, err
+	}
+	names := []string{unit}
+	for _, other := range in.also {
+		more, err := disable(d, other, seen)
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, more...)
+	}
+	return names, nil
+}
+
+// dropLinks removes the links to unit, and those under the names of alias.
+func dropLinks(d *Delta, unit string, alias []string) error {
+	names := []string{unit}
+	for _, a := range alias {
+		name, err := specifiers(a, unit)
+		if err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
 	for _, t := range []*tree.Tree{d.base, {Entries: d.Added()}} {
 		for i := range t.Entries {
 			e := &t.Entries[i]
 			rest, ok := strings.CutPrefix(e.Path, adminUnits+"/")
-			if !ok || e.Type != tree.Symlink || !slices.Contains(names, path.Base(e.Path)) && path.Base(e.Link) != unit {
+			if !ok || e.Type != tree.Symlink || !slices.Contains(names, path.Base(e.Path)) && !slices.Contains(names, rest) && path.Base(e.Link) != unit {
 				continue
 			}
 			dir := path.Dir(rest)
-			if dir == "." || strings.HasSuffix(dir, ".wants") || strings.HasSuffix(dir, ".requires") {
+			if dir == "." || slices.Contains([]string{".wants", ".requires", ".upholds"}, path.Ext(dir)) {
 				if err := d.remove(e.Path); err != nil {
 					return err
 				}
@@ -178,19 +265,29 @@ func readInstall(d *Delta, file string) (install, error) {
 		if !ok || section != "[Install]" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		values := strings.Fields(value)
-		switch strings.TrimSpace(key) {
-		case "WantedBy":
-			in.wantedBy = append(in.wantedBy, values...)
-		case "RequiredBy":
-			in.requiredBy = append(in.requiredBy, values...)
-		case "Alias":
-			in.alias = append(in.alias, values...)
-		case "Also":
-			in.also = append(in.also, values...)
-		case "DefaultInstance":
+		values := words(value)
+		list := map[string]*[]string{
+			"WantedBy": &in.wantedBy, "RequiredBy": &in.requiredBy, "UpheldBy": &in.upheldBy, "Alias": &in.alias, "Also": &in.also,
+		}[strings.TrimSpace(key)]
+		switch {
+		case list != nil && len(values) == 0:
+			*list = nil // an empty assignment starts anew
+		case list != nil:
+			*list = append(*list, values...)
+		case strings.TrimSpace(key) == "DefaultInstance":
 			in.defaultInstance = strings.TrimSpace(value)
 		}
 	}
 	return in, nil
+}
+
+// words splits a value; a word may stand in quotes (systemd.syntax(7)).
+func words(value string) []string {
+	out := strings.Fields(value)
+	for i, w := range out {
+		if n := len(w); n >= 2 && (w[0] == '"' || w[0] == '\'') && w[n-1] == w[0] {
+			out[i] = w[1 : n-1]
+		}
+	}
+	return out
 }
