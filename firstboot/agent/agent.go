@@ -88,6 +88,7 @@ type Agent struct {
 	hurry    bool                 // somebody did something: no waiting for the next attempt
 	busy     bool                 // fetching
 	badFetch map[string]time.Time // digests that did not help, until when
+	silent   time.Time            // since when there are members, and the gossip hears none
 	lastJoin time.Time            // of the gossip
 }
 

@@ -18,6 +18,9 @@ import (
 // fetchers is how many members are asked at once.
 const fetchers = 4
 
+// startUp is how long a member that is new may take to be heard of.
+const startUp = 20 * time.Second
+
 // stageDiscover takes part in the gossip and learns what it has of news.
 func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 	a.mu.Lock()
@@ -53,9 +56,14 @@ func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 	}
 	// Serf finds back those that it knew; those that it never met are met
 	// here: all at the start, a few now and then later.
+	if len(missing) == 0 || len(alive) > 0 {
+		a.silent = time.Time{}
+	} else if a.silent.IsZero() {
+		a.silent = time.Now()
+	}
 	if len(missing) > 0 && (len(alive) == 0 || time.Since(a.lastJoin) > 30*time.Second) {
 		a.lastJoin = time.Now()
-		if _, err := g.Join(missing[:min(len(missing), 5)]); err != nil && len(alive) == 0 {
+		if _, err := g.Join(missing[:min(len(missing), 5)]); err != nil && len(alive) == 0 && time.Since(a.silent) > startUp {
 			return "", fmt.Errorf("nobody answers in the gossip: %w", err)
 		}
 	}

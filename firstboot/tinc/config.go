@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"cloudy/firstboot/durable"
 	"cloudy/firstboot/membership"
@@ -54,10 +55,12 @@ type Change struct {
 	Address bool // the overlay addresses changed: the up script is to run again
 }
 
-// Write brings the folder to what the network says, and touches nothing that
-// is so already: at a reload tincd drops the link to a host whose file is
-// newer than its last look. A host that is new needs no signal, for tincd
-// reads its file when it connects.
+// longAgo is the time stamp of host files.
+var longAgo = time.Unix(1, 0)
+
+// Write brings the folder to what the network says, and writes nothing that
+// is so already. A host that is new needs no signal, for tincd reads its file
+// when it connects.
 func (n Network) Write() (Change, error) {
 	var c Change
 	if err := n.check(); err != nil {
@@ -93,7 +96,14 @@ func (n Network) Write() (Change, error) {
 	keep := map[string]bool{string(n.Self.Name): true}
 	for _, h := range n.Hosts {
 		keep[string(h.Name)] = true
-		if _, err := durable.Update(filepath.Join(hosts, string(h.Name)), n.hostFile(h), 0o644); err != nil {
+		path := filepath.Join(hosts, string(h.Name))
+		if _, err := durable.Update(path, n.hostFile(h), 0o644); err != nil {
+			return c, err
+		}
+		// At a reload tincd drops the links to all whose files are newer
+		// than its start, which is everybody who joined since. A file of
+		// long ago keeps its link; one that is gone still loses it.
+		if err := os.Chtimes(path, longAgo, longAgo); err != nil {
 			return c, err
 		}
 	}
