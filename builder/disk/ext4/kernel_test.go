@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,19 +41,19 @@ func unmount(t testing.TB, dir string) {
 	}
 }
 
-// forScan is what tree.Scan sees of a tree: it reads no attributes of
-// symlinks and takes hard links of symlinks for symlinks of their own.
+// forScan is what tree.Scan sees of a tree: it takes hard links of symlinks
+// for symlinks of their own, and leaves out what overlayfs noted.
 func forScan(in *tree.Tree) *tree.Tree {
 	var out tree.Tree
 	for _, e := range in.Entries {
-		if e.Type == tree.Symlink {
-			e.Xattrs = nil
-		}
+		e.Xattrs = slices.DeleteFunc(slices.Clone(e.Xattrs), func(x tree.Xattr) bool {
+			return strings.HasPrefix(x.Name, "trusted.overlay.")
+		})
 		if e.Type == tree.Hardlink {
 			if target := in.Find(e.Link); target.Type != tree.File {
 				path := e.Path
 				e = *target
-				e.Path, e.Xattrs = path, nil
+				e.Path = path
 			}
 		}
 		out.Entries = append(out.Entries, e)
