@@ -39,7 +39,13 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 		return nil, fmt.Errorf("image %s: the lock has no packages", img.Name)
 	}
 	custom := newStep("customise", b.customParts(), last)
-	add(custom, last.Cached, last)
+	// Without commands the result is not kept: it is as cheap to make as to read.
+	// What can be told then is whether it is as it was.
+	kept := last.Cached && old[custom.Name][keyPart] == custom.Key
+	if len(img.Runs) > 0 {
+		kept = e.hasLayer(custom.Key)
+	}
+	add(custom, kept, last)
 	for i := range img.Runs {
 		r := &img.Runs[i]
 		s := newStep("run "+r.Name, map[string]string{"command": digest(r)}, last)
@@ -54,6 +60,7 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 		}
 		s := newStep("target "+t.Name, map[string]string{
 			"options": digest(t), "kernel arguments": digest(img.Kernel), "grow": digest(img.Grow), "format": kind.format,
+			"description": digest(kind.options(img, t)), // what else of the image the target writes down
 		}, b.root)
 		s.Cached = e.haveArtefacts(b.base(t), s.Key)
 		s.explain(old, []*Step{b.root})

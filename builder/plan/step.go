@@ -57,7 +57,9 @@ func digest(v any) string {
 
 // record is what the store remembers of the last build of an image, so that
 // the next one can say why a step is not cached.
-type record map[string]map[string]string // step -> parts
+type record map[string]map[string]string // step -> parts, and its key as keyPart
+
+const keyPart = "(key)"
 
 func recordName(image, arch string) string { return "plan/" + image + "/" + arch }
 
@@ -72,9 +74,10 @@ func loadRecord(st *store.Store, image, arch string) record {
 }
 
 func saveRecord(st *store.Store, image, arch string, steps []*Step) error {
-	r := record{}
+	r := loadRecord(st, image, arch) // other targets' steps stay
 	for _, s := range steps {
-		r[s.Name] = s.Parts
+		r[s.Name] = maps.Clone(s.Parts)
+		r[s.Name][keyPart] = s.Key
 	}
 	data, err := json.Marshal(r)
 	if err != nil {
@@ -114,8 +117,13 @@ func (s *Step) explain(r record, after []*Step) {
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(old)) {
-		if _, has := s.Parts[k]; !has {
+		if _, has := s.Parts[k]; !has && k != keyPart {
 			diff = append(diff, k+" is gone")
+		}
+	}
+	for _, a := range after {
+		if was := r[a.Name][keyPart]; was != a.Key {
+			diff = append(diff, "step "+a.Name+" is another one")
 		}
 	}
 	if len(diff) == 0 {
