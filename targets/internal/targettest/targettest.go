@@ -69,14 +69,14 @@ func Tree(files map[string]string) *tree.Tree {
 		}
 		dir(filepath.Dir(name))
 		e := tree.Entry{Path: name, Type: tree.File, Mode: 0o644, Data: []byte(content), Size: int64(len(content)), MTime: old}
-		if strings.Contains(name, "bin/") {
-			e.Mode = 0o755
-		}
 		if target, ok := strings.CutPrefix(content, "-> "); ok {
 			e = tree.Entry{Path: name, Type: tree.Symlink, Mode: 0o777, Link: target, MTime: old}
 		}
 		if target, ok := strings.CutPrefix(content, "=> "); ok {
 			e = tree.Entry{Path: name, Type: tree.Hardlink, Mode: 0o644, Link: target, MTime: old}
+		}
+		if e.Type != tree.Symlink && strings.Contains(name, "bin/") {
+			e.Mode = 0o755
 		}
 		t.Entries = append(t.Entries, e)
 	}
