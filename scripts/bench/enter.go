@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,11 +50,38 @@ func reentered() (bool, error) {
 	return true, syscall.Exec(path, argv, os.Environ())
 }
 
+// isolate starts this program again in a mount namespace of its own, so that
+// nothing stays mounted when it ends, however it ends.
+func isolate() error {
+	const isolated = "CLOUDY_BENCH_ISOLATED"
+	if os.Getenv(isolated) != "" {
+		return nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := newMounts(); err != nil {
+		return err
+	}
+	return syscall.Exec(self, os.Args, append(os.Environ(), isolated+"=1"))
+}
+
+// newMounts gives this thread a mount namespace from which nothing gets out.
+// exec makes it the whole process'.
+func newMounts() error {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("new mount namespace: %w", err)
+	}
+	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+}
+
 // enter makes a mount namespace with the root, the machine's /dev and the
 // work folder, and nothing else of the host.
 func enter(root, work string) error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("new mount namespace: %w", err)
+	if err := newMounts(); err != nil {
+		return err
 	}
 	mount := func(source, at, kind string, flags uintptr, data string) error {
 		target := filepath.Join(root, at)
@@ -66,7 +94,6 @@ func enter(root, work string) error {
 		return nil
 	}
 	err := errors.Join(
-		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount(root, root, "", unix.MS_BIND, ""),
 		mount("proc", "proc", "proc", 0, ""),
 		mount("sysfs", "sys", "sysfs", 0, ""),

@@ -113,6 +113,9 @@ func run(ctx context.Context, args []string) (err error) {
 	if os.Geteuid() != 0 {
 		return errors.New("the peers need root")
 	}
+	if err := isolate(); err != nil {
+		return err
+	}
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err
