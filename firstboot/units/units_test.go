@@ -1,0 +1,50 @@
+package units
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestVerify lets systemd judge the units.
+func TestVerify(t *testing.T) {
+	path, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		if os.Getenv("CLOUDY_REQUIRE_ALL") != "" {
+			t.Fatal("needs systemd-analyze")
+		}
+		t.Skip("needs systemd-analyze")
+	}
+	dir := t.TempDir()
+	files, err := fs.Glob(Files, "*.service")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	args := []string{"verify", "--man=no"}
+	for _, f := range files {
+		data, err := Files.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The programs need not be here; that they are named is enough.
+		text := strings.NewReplacer("/usr/bin/cloudy-node", "/bin/true", "/usr/sbin/tincd", "/bin/true").Replace(string(data))
+		file := filepath.Join(dir, f)
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, file)
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		// bookworm's systemd is older than these two (254).
+		if strings.Contains(line, dir) && !strings.Contains(line, "RestartSteps") && !strings.Contains(line, "RestartMaxDelaySec") {
+			t.Errorf("%s", strings.TrimSpace(line))
+		}
+	}
+	if len(out) == 0 && err != nil {
+		t.Error(err)
+	}
+}
