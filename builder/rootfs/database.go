@@ -154,13 +154,17 @@ func (in *installed) writeInfo(root rootDir) error {
 }
 
 // stanza is the package's paragraph in the status file while it is unpacked:
-// its control file to the letter, with the state put in.
+// its control file to the letter after name and state, which come first.
 func (in *installed) stanza() string {
 	var b strings.Builder
+	b.WriteString("Package: " + in.name + "\nStatus: install ok unpacked\n")
+	skip := false
 	for line := range strings.Lines(strings.Trim(string(in.control["control"].Data), "\n") + "\n") {
-		b.WriteString(line)
-		if len(line) > 8 && strings.EqualFold(line[:8], "package:") {
-			b.WriteString("Status: install ok unpacked\n")
+		if line[0] != ' ' && line[0] != '\t' {
+			skip = len(line) >= 8 && strings.EqualFold(line[:8], "package:")
+		}
+		if !skip {
+			b.WriteString(line)
 		}
 	}
 	if len(in.conffiles) > 0 {
