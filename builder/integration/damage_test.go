@@ -90,7 +90,7 @@ func drift(t *testing.T, s *system) {
 		{`{"version": 99, "images": {}}`, `format 99 is newer`},
 		{`{"version": 1, "images": {}}`, `no entry for one/amd64`},
 		{strings.Replace(s.base, `"file":"pool/`, `"file":"../pool/`, 1), `not a path below an archive`},
-		{strings.Replace(s.base, `"sha256":"`, `"sha256":"x`, 2), `is not a SHA256`},
+		{strings.Replace(s.base, `"sha256":"`, `"sha256":"x`, -1), `is not a SHA256`},
 	} {
 		s.write(lock.FileName, c.content)
 		s.fails(2, []string{c.want, `^hint: `}, "build", "--out", "drift")
