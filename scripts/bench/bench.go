@@ -148,10 +148,22 @@ func (b *bench) node(ctx context.Context, n int) error {
 		}
 	}
 	if b.wants("package") {
-		if err := edit(filepath.Join(recipe, "bench.hcl"), func(s string) string { return strings.Replace(s, `"snmpd",`, `"snmpd", "tree",`, 1) }); err != nil {
-			return err
-		}
-		if err := b.take(ctx, "package", "cloudy", n, func() command { return b.warm("bench:vm") }); err != nil {
+		first := true
+		if err := b.take(ctx, "package", "cloudy", n, func() command {
+			if !first { // what it measures is done already: begin with a cold build
+				if err := b.writeRecipe(); err != nil {
+					logf("%v", err)
+				}
+				if _, err := b.measure(ctx, "again", "cloudy", n, b.cold("bench:vm")); err != nil {
+					logf("%v", err)
+				}
+			}
+			first = false
+			if err := edit(filepath.Join(recipe, "bench.hcl"), func(s string) string { return strings.Replace(s, `"snmpd",`, `"snmpd", "tree",`, 1) }); err != nil {
+				logf("%v", err)
+			}
+			return b.warm("bench:vm")
+		}); err != nil {
 			return err
 		}
 	}

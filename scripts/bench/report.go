@@ -55,7 +55,7 @@ type target struct{ wall, cpu float64 }
 // comparison is one line of the table.
 type comparison struct {
 	title     string
-	row, who  string // what is measured, always by cloudy
+	row       string // what Cloudy did
 	base      string // the row that it is compared with
 	baseWho   string
 	want      target
