@@ -15,6 +15,7 @@ func sysvinit() *tree.Tree {
 	t := targettest.Debian(map[string]string{
 		"usr/sbin/init": "init", "usr/sbin/ifup": "x", "usr/sbin/ifconfig": "x", "usr/sbin/chpasswd": "x", "usr/bin/ssh-keygen": "x",
 		"etc/inittab": "id:2:initdefault:\n1:2345:respawn:/sbin/getty 38400 tty1\n# getty stays here\n", "etc/rcS.d/S05udev": "-> ../init.d/udev", "etc/rc2.d/S01ssh": "-> ../init.d/ssh",
+		"etc/init.d/.depend.boot": "TARGETS = udev\n",
 	})
 	t = t.Apply([]string{"usr/lib/systemd"}, nil)
 	t.Find("usr/bin/ssh-keygen").Xattrs = []tree.Xattr{{Name: "user.x", Value: []byte("y")}}
@@ -29,7 +30,7 @@ func TestBuild(t *testing.T) {
 	}
 	names := targettest.Names(t, archive)
 	for name, want := range map[string]bool{
-		"./": true, "./boot/vmlinuz-6": false, "./etc/machine-id": false, "./etc/hostname": false, "./etc/rcS.d/S05udev": false, "./etc/rc2.d/S01ssh": true,
+		"./": true, "./boot/vmlinuz-6": false, "./etc/machine-id": false, "./etc/hostname": false, "./etc/rcS.d/S05udev": false, "./etc/init.d/.depend.boot": false, "./etc/rc2.d/S01ssh": true,
 		"./etc/init.d/cloudy-host-keys": true, "./etc/rcS.d/S99cloudy-host-keys": true,
 	} {
 		if slices.Contains(names, name) != want {

@@ -53,6 +53,11 @@ func root(r *targets.Request) *tree.Tree {
 		c.Script("etc/init.d/cloudy-host-keys", hostKeys)
 		c.Link("etc/rcS.d/S99cloudy-host-keys", "../init.d/cloudy-host-keys")
 	}
+	// startpar starts what these name and looks at no links. Without them the
+	// links count (/usr/lib/init/rc); the next insserv makes new ones of them.
+	for _, part := range []string{"boot", "start", "stop"} {
+		c.Remove("etc/init.d/.depend." + part)
+	}
 	for i := range r.Root.Entries {
 		p := r.Root.Entries[i].Path
 		if dir, name := path.Split(p); strings.HasPrefix(dir, "etc/rc") && strings.HasSuffix(dir, ".d/") && len(name) > 3 && name[0] == 'S' && strings.HasPrefix(name[3:], "udev") {
