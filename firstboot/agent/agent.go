@@ -65,6 +65,7 @@ type Agent struct {
 	wake       chan struct{}
 	statusFile sync.Mutex
 	tincMu     sync.Mutex // one writer of tinc's folder
+	saveMu     sync.Mutex // and of the standing
 
 	mu       sync.Mutex
 	status   Status
@@ -104,6 +105,7 @@ type standing struct {
 	Record   membership.NodeRecord `json:"record"`   // the last one signed
 	Services membership.Signed     `json:"services"` // the last list signed
 	NAT      bool                  `json:"nat,omitempty"`
+	Rotating int                   `json:"rotating,omitempty"` // step of a change of keys that this node leads
 }
 
 const standingFile = "mesh.json"
@@ -314,6 +316,8 @@ func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
 // without it the rest is nothing.
 func (a *Agent) forgetMesh(ctx context.Context) error {
 	a.stopMesh(ctx)
+	a.saveMu.Lock()
+	defer a.saveMu.Unlock()
 	if err := durable.Remove(a.statePath(standingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -225,8 +225,8 @@ func (a *Agent) revoke(_ context.Context, q RevokeRequest) (struct{}, error) {
 	if _, still := a.roster.Get(q.Name); still {
 		return none, fmt.Errorf("%s was admitted by others: those above it, or one more root, must revoke it as well", q.Name)
 	}
-	a.Heard()
-	return none, nil
+	a.Heard() // cut off first, then new keys
+	return none, a.rotateStart()
 }
 
 func (a *Agent) publish(_ context.Context, s membership.Service) (struct{}, error) {

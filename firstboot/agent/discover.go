@@ -67,7 +67,18 @@ func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("nobody answers in the gossip: %w", err)
 		}
 	}
+	if !a.silent.IsZero() && time.Since(a.silent) > startUp {
+		// Reached by tinc, not heard: the keys may have changed while
+		// this node was away. Its links have the new ones.
+		a.mu.Lock()
+		clear(a.told)
+		a.mu.Unlock()
+		a.silent = time.Now()
+	}
 	a.fetchNews(ctx)
+	if err := a.rotate(alive); err != nil {
+		return "", err
+	}
 	return fmt.Sprintf("%d of %d other members heard of now", len(a.alive()), known), nil
 }
 
@@ -76,7 +87,7 @@ func (a *Agent) tags() gossip.Tags {
 	_, rev := a.roster.Revocations()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	t := gossip.Tags{Node: a.standing.Record.Record.Digest().Short(), Revocations: rev, Keys: a.standing.Keys.Epoch}
+	t := gossip.Tags{Node: a.standing.Record.Record.Digest().Short(), Revocations: rev, Keys: a.standing.Keys.Tag()}
 	if len(a.standing.Services.Payload) > 0 {
 		t.Services = a.standing.Services.Digest().Short()
 	}
@@ -112,7 +123,7 @@ func (a *Agent) fetchNews(ctx context.Context) {
 	var list []want
 	now := time.Now()
 	a.mu.Lock()
-	g, busy := a.gossip, a.busy
+	g, busy, keys := a.gossip, a.busy, a.standing.Keys.Tag()
 	a.mu.Unlock()
 	if g == nil || busy {
 		return
@@ -136,6 +147,10 @@ func (a *Agent) fetchNews(ctx context.Context) {
 		}
 		if p.Tags.Revocations != "" && p.Tags.Revocations != revocations {
 			need("revocations", p.Tags.Revocations)
+		}
+		// Only from members: keys are not signed, who has them is.
+		if known && membership.Newer(p.Tags.Keys, keys) {
+			need("keys", p.Tags.Keys)
 		}
 		if len(w.what) > 0 {
 			list = append(list, w)
@@ -164,7 +179,7 @@ func (a *Agent) fetchNews(ctx context.Context) {
 					a.mu.Lock()
 					news = news || changed
 					if !changed {
-						digest := map[string]string{"node": w.peer.Tags.Node, "services": w.peer.Tags.Services, "revocations": w.peer.Tags.Revocations}[what]
+						digest := map[string]string{"node": w.peer.Tags.Node, "services": w.peer.Tags.Services, "revocations": w.peer.Tags.Revocations, "keys": w.peer.Tags.Keys}[what]
 						a.badFetch[what+"/"+digest+"/"+string(w.peer.Name)] = time.Now().Add(20 * time.Second)
 					}
 					a.mu.Unlock()
@@ -187,11 +202,13 @@ func (a *Agent) fetchNews(ctx context.Context) {
 // fetch gets one thing from its owner and takes it in.
 func (a *Agent) fetch(ctx context.Context, p gossip.Peer, what string) (bool, error) {
 	a.mu.Lock()
-	r := a.roster
-	a.mu.Unlock()
-	if r == nil {
+	r, st := a.roster, a.standing
+	if r == nil || st == nil {
+		a.mu.Unlock()
 		return false, nil
 	}
+	rec := st.Record
+	a.mu.Unlock()
 	port := uint16(a.conf.Mesh.JoinPort)
 	if m, ok := r.Get(p.Name); ok {
 		port = m.Node.JoinPort
@@ -211,6 +228,16 @@ func (a *Agent) fetch(ctx context.Context, p gossip.Peer, what string) (bool, er
 			return false, err
 		}
 		return r.AddServices(s)
+	case "keys":
+		m, ok := r.Get(p.Name)
+		if !ok {
+			return false, nil
+		}
+		w, err := client.Return(ctx, to, m.Node.Key, rec)
+		if err != nil {
+			return false, err
+		}
+		return a.adopt(w.Keys)
 	default:
 		var list []membership.Signed
 		if err := client.Fetch(ctx, to, p.Name, "revocations", &list); err != nil {

@@ -210,6 +210,9 @@ func (a *Agent) admitted(adm join.Admission, s seed.Seed, local []netip.Addr) er
 			return fmt.Errorf("record from the inviter: %w", err)
 		}
 	}
+	if err := adm.Keys.Check(); err != nil {
+		return err
+	}
 	st := &standing{Genesis: adm.Mesh.Raw, Chain: adm.Chain, Keys: adm.Keys, Salt: adm.Salt, Origin: s.Origin}
 	// Seen under an address that it does not have: behind a NAT, where
 	// nobody can connect to.

@@ -171,8 +171,15 @@ func (a *Agent) chooseLinks() error {
 	return nil
 }
 
+// saveStanding writes the standing down; after a reset there is none.
 func (a *Agent) saveStanding() error {
+	a.saveMu.Lock() // or an older one could be written last
+	defer a.saveMu.Unlock()
 	a.mu.Lock()
+	if a.standing == nil {
+		a.mu.Unlock()
+		return errNoMember
+	}
 	s := *a.standing
 	a.mu.Unlock()
 	return durable.WriteJSON(a.statePath(standingFile), s)
@@ -361,6 +368,9 @@ func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRe
 
 // learn takes in what a member told. One bad record spoils no other.
 func (a *Agent) learn(w join.Welcome) {
+	if _, err := a.adopt(w.Keys); err != nil {
+		a.log.Warn("gossip keys from a member", "error", err)
+	}
 	for _, r := range w.Revocations {
 		if _, err := a.roster.AddRevocation(r); err != nil {
 			a.log.Debug("revocation", "error", err)

@@ -5,13 +5,14 @@
 package gossip
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/netip"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -25,11 +26,11 @@ type Tags struct {
 	Node        string // digest of its record
 	Services    string // digest of its services, empty for none
 	Revocations string // digest of the revocations that it knows
-	Keys        uint64 // epoch of its gossip keys
+	Keys        string // GossipKeys.Tag of the keys that it has
 }
 
 func (t Tags) wire() map[string]string {
-	return map[string]string{"n": t.Node, "s": t.Services, "r": t.Revocations, "k": strconv.FormatUint(t.Keys, 10)}
+	return map[string]string{"n": t.Node, "s": t.Services, "r": t.Revocations, "k": t.Keys}
 }
 
 // Peer is one node as the gossip sees it.
@@ -54,6 +55,7 @@ type Config struct {
 // Node is a running gossip.
 type Node struct {
 	serf *serf.Serf
+	ring *memberlist.Keyring
 	port int
 	tags Tags
 	done chan struct{}
@@ -61,8 +63,8 @@ type Node struct {
 
 // Start binds and starts. The address must be there already.
 func Start(c Config) (*Node, error) {
-	if len(c.Keys.Keys) == 0 {
-		return nil, errors.New("gossip: no key")
+	if err := c.Keys.Check(); err != nil {
+		return nil, err
 	}
 	ring, err := memberlist.NewKeyring(c.Keys.Keys, c.Keys.Keys[0])
 	if err != nil {
@@ -90,7 +92,7 @@ func Start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
-	n := &Node{serf: s, port: c.Port, tags: c.Tags, done: make(chan struct{})}
+	n := &Node{serf: s, ring: ring, port: c.Port, tags: c.Tags, done: make(chan struct{})}
 	go func() {
 		for {
 			select {
@@ -126,6 +128,26 @@ func (n *Node) SetTags(t Tags) error {
 	return nil
 }
 
+// UseKeys changes the keys of the running gossip.
+func (n *Node) UseKeys(g membership.GossipKeys) error {
+	for _, k := range g.Keys {
+		if err := n.ring.AddKey(k); err != nil {
+			return fmt.Errorf("gossip: keys: %w", err)
+		}
+	}
+	if err := n.ring.UseKey(g.Keys[0]); err != nil {
+		return fmt.Errorf("gossip: keys: %w", err)
+	}
+	for _, old := range n.ring.GetKeys() {
+		if !slices.ContainsFunc(g.Keys, func(k []byte) bool { return bytes.Equal(k, old) }) {
+			if err := n.ring.RemoveKey(old); err != nil {
+				return fmt.Errorf("gossip: keys: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // Peers returns everybody that the gossip knows, the node itself included.
 // Names and addresses are what the others claim.
 func (n *Node) Peers() []Peer {
@@ -136,10 +158,9 @@ func (n *Node) Peers() []Peer {
 		if !name.Valid() || !ok {
 			continue
 		}
-		epoch, _ := strconv.ParseUint(m.Tags["k"], 10, 64)
 		out = append(out, Peer{
 			Name: name, Addr: addr.Unmap(), Alive: m.Status == serf.StatusAlive,
-			Tags: Tags{m.Tags["n"], m.Tags["s"], m.Tags["r"], epoch},
+			Tags: Tags{m.Tags["n"], m.Tags["s"], m.Tags["r"], m.Tags["k"]},
 		})
 	}
 	return out

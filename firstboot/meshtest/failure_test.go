@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"cloudy/firstboot/agent"
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/membership"
 	"cloudy/firstboot/nodeconfig"
 )
 
@@ -102,6 +104,21 @@ func TestRefusedAndRevoked(t *testing.T) {
 	a.must("revoke", string(sc.Name), "--reason", "test")
 	d := l.eventually(30*time.Second, "cut off", func() bool { return !a.pings(sc.Address6) && !b.pings(sc.Address6) })
 	t.Logf("cut off everywhere after %s", d.Round(time.Millisecond))
+	// The gossip has a new key, and only that; the revoked one has it not.
+	keys := func(n *node) string {
+		var s struct{ Keys membership.GossipKeys }
+		if err := durable.ReadJSON(filepath.Join(n.root, agent.StateDir, "mesh.json"), &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Keys.Epoch < 4 || len(s.Keys.Keys) != 1 {
+			return ""
+		}
+		return s.Keys.Tag()
+	}
+	l.eventually(60*time.Second, "on new keys", func() bool { return keys(a) != "" && keys(a) == keys(b) })
+	if keys(c) == keys(a) {
+		t.Error("the revoked node has the new key")
+	}
 	// It stays out, also when it starts again.
 	c.stop(syscall.SIGTERM)
 	c.start()
@@ -120,4 +137,21 @@ func TestRefusedAndRevoked(t *testing.T) {
 	c.must("join", a.invite())
 	s := c.ready(60 * time.Second)
 	l.eventually(30*time.Second, "reached as another node", func() bool { return b.pings(s.Address6) })
+
+	// One sleeps through the next change, and comes back without help.
+	c.stop(syscall.SIGTERM)
+	l.eventually(90*time.Second, "silent", func() bool { return a.status().Alive == 2 })
+	d2 := l.node("d", 2, 3, nodeconfig.Config{})
+	d2.start()
+	d2.must("join", a.invite())
+	sd := d2.ready(60 * time.Second)
+	l.eventually(30*time.Second, "known", func() bool { return a.status().Members == 4 })
+	before := keys(a)
+	a.must("revoke", string(sd.Name))
+	l.eventually(60*time.Second, "on newer keys", func() bool { return keys(a) != "" && keys(a) != before && keys(a) == keys(b) })
+	c.start()
+	d = l.eventually(90*time.Second, "heard again after it slept", func() bool {
+		return c.status().Alive == 3 && a.status().Alive == 3 && keys(c) == keys(a)
+	})
+	t.Logf("the sleeper is back after %s", d.Round(time.Millisecond))
 }

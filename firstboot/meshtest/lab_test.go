@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,6 +64,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	t.Parallel() // they wait more than they work
 	need(t, os.Geteuid() == 0, "needs root for network namespaces")
 	for _, tool := range []string{"ip", "nsenter", "tincd", "ping", "dbus-daemon", "avahi-daemon", "avahi-browse"} {
 		_, err := exec.LookPath(tool)
@@ -74,7 +76,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: t.TempDir(), id: fmt.Sprintf("cl%d", os.Getpid()%100000), bin: bin, nodes: map[string]*node{}}
+	l := &lab{t: t, dir: t.TempDir(), id: fmt.Sprintf("cl%d%x", os.Getpid()%100000, fnv32(t.Name())%4096), bin: bin, nodes: map[string]*node{}}
 	// dbus-daemon and avahi-daemon give up root and read their files then.
 	for d := l.dir; d != "/tmp" && len(d) > 4; d = filepath.Dir(d) {
 		os.Chmod(d, 0o755)
@@ -85,6 +87,13 @@ func newLab(t *testing.T) *lab {
 	t.Cleanup(func() { exec.Command("ip", "netns", "del", l.router()).Run() })
 	l.ip("netns", "exec", l.router(), "sysctl", "-qw", "net.ipv4.ip_forward=1")
 	return l
+}
+
+// fnv32 tells labs of one run apart.
+func fnv32(s string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(s))
+	return h.Sum32()
 }
 
 func (l *lab) router() string { return l.id + "r" }
