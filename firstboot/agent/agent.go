@@ -179,6 +179,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	defer a.stopAll()
+	go a.watchLinks(ctx)
 	if err := durable.ReadJSON(a.statePath(publishedFile), &a.extra); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Warn("services published by hand are lost", "error", err)
 	}

@@ -62,7 +62,7 @@ func (a *Agent) stageMesh(ctx context.Context) (string, error) {
 	if err := a.waitReachable(ctx, 10*time.Second); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d of %d members reachable, %d links", len(a.network(nil).Reachable()), others, len(a.standing.Links)), nil
+	return fmt.Sprintf("%d of %d members reachable, %d links", len(a.reachable()), others, len(a.standing.Links)), nil
 }
 
 // network is this node's tinc.
@@ -91,6 +91,11 @@ func (a *Agent) network(links []membership.Name) tinc.Network {
 	return n
 }
 
+// reachable returns the members that tincd reaches now.
+func (a *Agent) reachable() []membership.Name {
+	return tinc.Network{RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}.Reachable()
+}
+
 // chooseLinks keeps three links to members that live, and takes another IPv4
 // address where a member with an older right has the same.
 func (a *Agent) chooseLinks() error {
@@ -105,7 +110,7 @@ func (a *Agent) chooseLinks() error {
 		changed = true
 	}
 	reach := map[membership.Name]bool{}
-	for _, n := range a.network(nil).Reachable() {
+	for _, n := range a.reachable() {
 		reach[n] = true
 	}
 	now := time.Now()
@@ -282,8 +287,7 @@ func (a *Agent) waitAddress(ctx context.Context) error {
 }
 
 func (a *Agent) waitReachable(ctx context.Context, limit time.Duration) error {
-	n := a.network(nil)
-	for deadline := time.Now().Add(limit); len(n.Reachable()) == 0; {
+	for deadline := time.Now().Add(limit); len(a.reachable()) == 0; {
 		if time.Now().After(deadline) {
 			return errors.New("no member is reachable through tinc")
 		}
