@@ -96,7 +96,8 @@ func enter(root, work string) error {
 	err := errors.Join(
 		unix.Mount(root, root, "", unix.MS_BIND, ""),
 		mount("proc", "proc", "proc", 0, ""),
-		mount("sysfs", "sys", "sysfs", 0, ""),
+		// With the control groups, which systemd-nspawn looks for.
+		mount("/sys", "sys", "", unix.MS_BIND|unix.MS_REC, ""),
 		mount("/dev", "dev", "", unix.MS_BIND|unix.MS_REC, ""),
 		// debos runs systemd-nspawn, which wants a /run that is no disk.
 		mount("run", "run", "tmpfs", 0, "mode=755"),

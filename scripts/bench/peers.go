@@ -63,8 +63,12 @@ func (b *bench) makePeers() error {
 		return err
 	}
 	b.clear("store", "peers-out")
-	// debos copies it; nobody needs names here.
-	if err := os.WriteFile(filepath.Join(b.peers, "etc/resolv.conf"), nil, 0o644); err != nil {
+	// An image has neither; debos copies the first and systemd-nspawn, which
+	// it runs, wants the second. Nobody needs names here.
+	if err := errors.Join(
+		os.WriteFile(filepath.Join(b.peers, "etc/resolv.conf"), nil, 0o644),
+		os.WriteFile(filepath.Join(b.peers, "etc/machine-id"), []byte(strings.Repeat("0123456789abcdef", 2)+"\n"), 0o444),
+	); err != nil {
 		return err
 	}
 	return os.WriteFile(stamp, recipe, 0o644)
