@@ -123,3 +123,27 @@ func TestRestarts(t *testing.T) {
 	t.Logf("together %s after the founder died", d.Round(time.Millisecond))
 	l.eventually(120*time.Second, "the founder is not counted as alive", func() bool { return b.status().Alive == 2 && c.status().Alive == 2 })
 }
+
+// TestDeafLink: nothing crosses the overlay although tinc has its link, as
+// when tincd's keys differ. The rule is bound to the interface that is there
+// now, so a tincd that starts again gets out of it, as it does out of that.
+func TestDeafLink(t *testing.T) {
+	need(t, toolHas("nft"), "needs nft")
+	l, a := founder(t)
+	c := l.node("c", 2, 2, nodeconfig.Config{})
+	c.start()
+	c.must("join", a.invite())
+	c.ready(60 * time.Second)
+	sa := a.status()
+	l.eventually(30*time.Second, "connected", func() bool { return c.pings(sa.Address6) })
+	for _, args := range []string{"add table inet deaf", "add chain inet deaf in { type filter hook input priority 0; }", "add rule inet deaf in iif cloudy drop"} {
+		if out, err := c.try(append([]string{"nft"}, args)...); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	if c.pings(sa.Address6) {
+		t.Fatal("the link is not deaf")
+	}
+	d := l.eventually(60*time.Second, "healed", func() bool { return c.pings(sa.Address6) })
+	t.Logf("healed after %s", d.Round(time.Millisecond))
+}
