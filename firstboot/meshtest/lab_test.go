@@ -299,6 +299,17 @@ func (n *node) pings(addr string) bool {
 	return err == nil
 }
 
+// rss is the resident memory of the agent in KiB.
+func (n *node) rss() (kib int) {
+	data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.agent.Process.Pid))
+	for line := range strings.Lines(string(data)) {
+		if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			fmt.Sscan(v, &kib)
+		}
+	}
+	return kib
+}
+
 // eventually polls until ok.
 func (l *lab) eventually(limit time.Duration, what string, ok func() bool) time.Duration {
 	l.t.Helper()

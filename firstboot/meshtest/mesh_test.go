@@ -68,8 +68,10 @@ func TestThreeNodes(t *testing.T) {
 			return err == nil && strings.Contains(out, "Grid") && strings.Contains(out, "node-a")
 		})
 	}
-	if testing.Verbose() {
-		t.Log(c.log())
+	rss := a.rss()
+	t.Logf("the founder's agent has %d KiB resident", rss)
+	if rss > 40<<10 {
+		t.Errorf("%d KiB resident are more than 40 MiB", rss)
 	}
 	// It is tinc that carries it.
 	before := c.status()
