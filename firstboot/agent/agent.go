@@ -167,12 +167,21 @@ var errWaiting = errors.New("waiting")
 var errRefused = errors.New("refused")
 
 // Identity runs the first stage alone, for the early unit.
-func (a *Agent) Identity(ctx context.Context) (string, error) { return a.stageIdentity(ctx) }
+func (a *Agent) Identity(ctx context.Context) (string, error) {
+	if err := durable.Clean(a.path(StateDir)); err != nil {
+		return "", err
+	}
+	return a.stageIdentity(ctx)
+}
 
 // Run goes through the stages until the context ends. It leaves the mesh's
 // tincd to systemd, where that supervises it.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := os.MkdirAll(a.path(RunDir), 0o755); err != nil {
+		return err
+	}
+	// Before anybody can ask for something to be written.
+	if err := durable.Clean(a.path(StateDir)); err != nil {
 		return err
 	}
 	if err := a.serveControl(ctx); err != nil {
@@ -281,9 +290,6 @@ func (a *Agent) outcome(name, detail string, err error) (now StageStatus) {
 func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
 	id, rep, err := a.files.Ensure(ctx, func() error { return a.forgetMesh(ctx) })
 	if err != nil {
-		return "", err
-	}
-	if err := durable.Clean(a.path(StateDir)); err != nil {
 		return "", err
 	}
 	host := a.conf.HostName

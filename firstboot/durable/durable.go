@@ -100,7 +100,8 @@ func ReadJSON(path string, v any) error {
 	return nil
 }
 
-// Clean removes what killed writers left in the folder.
+// Clean removes what killed writers left in the folder. It is for a moment
+// when nobody writes there: it cannot tell theirs from those of the living.
 func Clean(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
