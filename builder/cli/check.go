@@ -190,10 +190,10 @@ const readyPattern = `CLOUDY-READY (healthy|degraded: ?[^\r\n]*)[\r\n]`
 
 // fatal are what consoles say when a boot goes no further, and what that means.
 var fatal = []struct{ pattern, means string }{
-	{`Kernel panic - not syncing[^\r\n]*`, ""},
+	{`Kernel panic - not syncing[^\r\n]*[\r\n]`, ""},
 	{`You are in (emergency|rescue) mode`, "systemd gave up and started a shell for emergencies"},
 	{`Cannot open access to console, the root account is locked`, "systemd gave up: emergency mode"},
-	{`ALERT! +[^\r\n]*(does not exist|Dropping to a shell)[^\r\n]*`, "the initramfs did not find the root filesystem"},
+	{`ALERT! +[^\r\n]*(does not exist|Dropping to a shell)[^\r\n]*[\r\n]`, "the initramfs did not find the root filesystem"},
 	{`\(initramfs\) `, "the initramfs stopped at a shell"},
 	{`grub rescue> `, "GRUB did not find its files"},
 	{`Security Violation`, "Secure Boot refused a program"},
@@ -220,7 +220,7 @@ func (r *checked) judge(said string, err error, about string) {
 	case err != nil:
 		r.State, r.Reason = "ended", "the machine ended"
 	case ready == nil:
-		r.State, r.Reason = "broken", said
+		r.State, r.Reason = "broken", strings.TrimSpace(said)
 		for _, f := range fatal {
 			if f.means != "" && regexp.MustCompile(f.pattern).MatchString(said) {
 				r.Reason = f.means

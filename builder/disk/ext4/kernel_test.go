@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -36,8 +37,20 @@ func mount(t testing.TB, image string, off int64, flags ...string) string {
 
 func unmount(t testing.TB, dir string) {
 	t.Helper()
+	source, err := exec.Command("findmnt", "-n", "-o", "SOURCE", dir).Output()
+	if err != nil {
+		t.Fatalf("findmnt: %v", err)
+	}
 	if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
 		t.Fatalf("umount: %v\n%s", err, out)
+	}
+	// A mount namespace that somebody made meanwhile keeps the filesystem
+	// mounted, and its loop device bound, until it is gone.
+	loop := strings.TrimSpace(string(source))
+	for end := time.Now().Add(2 * time.Minute); exec.Command("losetup", loop).Run() == nil; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s is still in use by another mount namespace", loop)
+		}
 	}
 }
 
