@@ -1,9 +1,11 @@
 package integration
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"cloudy/builder/archive/archivetest"
 	"cloudy/builder/lock"
@@ -80,6 +82,11 @@ func TestUpgrade(t *testing.T) {
 	newer := suite(append(one("1.0"), one("2.0")...)...)
 	newer.Date = archivetest.Date.AddDate(0, 0, 1)
 	if _, err := (archivetest.Archive{Key: srv.Key, Suites: []archivetest.Suite{newer}}).Write(srv.Dir); err != nil {
+		t.Fatal(err)
+	}
+	// HTTP tells times by the second.
+	later := time.Now().Add(time.Minute)
+	if err := os.Chtimes(filepath.Join(srv.Dir, "dists/stable/InRelease"), later, later); err != nil {
 		t.Fatal(err)
 	}
 	if r := p.ok("lock"); strings.Contains(r.stdout, "2.0") {
