@@ -65,10 +65,7 @@ func sources(img *recipe.Image) ([]archive.Source, error) {
 			s.Only = append(s.Only, t.Value)
 		}
 		if len(s.Architectures) == 0 {
-			s.Architectures = []string{img.Arch}
-			for _, f := range foreign(img) {
-				s.Architectures = append(s.Architectures, f)
-			}
+			s.Architectures = append([]string{img.Arch}, foreign(img)...)
 		}
 		if a.Keyring != nil {
 			r, err := a.Keyring.Open()

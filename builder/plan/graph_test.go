@@ -36,7 +36,7 @@ func TestReasons(t *testing.T) {
 	if got := reasons(w.build(img, l)); got != cached {
 		t.Errorf("after one target:\n%s", got)
 	}
-	img, inputs = w.image("packages = [\"squid\"]\n  hostname = \"two\"")
+	img, _ = w.image("packages = [\"squid\"]\n  hostname = \"two\"")
 	if got := reasons(w.build(img, l)); got != "packages: cached\ncustomise: hostname was one, is two\ntarget tar: step customise runs again\ntarget vm: step customise runs again" {
 		t.Errorf("another host name:\n%s", got)
 	}

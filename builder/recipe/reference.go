@@ -22,18 +22,14 @@ wrong type is a mistake and never ignored; ` + "`cloudy validate`" + ` finds all
 `)
 	schema := Schema()
 	b.WriteString("## Contents\n\n")
-	var list func(blocks []*Block, depth int)
-	list = func(blocks []*Block, depth int) {
-		for _, c := range blocks {
-			fmt.Fprintf(&b, "%s- [%s](#%s)\n", strings.Repeat("  ", depth), c.Name, c.Name)
-			if c.Name == "image" {
-				for _, in := range c.Blocks {
-					fmt.Fprintf(&b, "  - [%s](#%s)\n", in.Name, anchor("image", in.Name))
-				}
+	for _, c := range schema.Blocks {
+		fmt.Fprintf(&b, "- [%s](#%s)\n", c.Name, c.Name)
+		if c.Name == "image" {
+			for _, in := range c.Blocks {
+				fmt.Fprintf(&b, "  - [%s](#%s)\n", in.Name, anchor("image", in.Name))
 			}
 		}
 	}
-	list(schema.Blocks, 0)
 	b.WriteString("- [Inheritance](#inheritance)\n- [References](#references)\n- [Values](#values)\n- [Functions](#functions)\n")
 	for _, c := range schema.Blocks {
 		writeBlock(&b, c, nil)

@@ -141,8 +141,8 @@ func readOwners(ctx context.Context, t *Root) (map[string]string, error) {
 	owners := make(map[string]string, len(t.Entries))
 	for i := range t.Entries {
 		e := &t.Entries[i]
-		name, ok := strings.CutPrefix(e.Path, infoFolder)
-		if name, ok = strings.CutSuffix(name, ".list"); !ok || e.Type != tree.File || !strings.HasPrefix(e.Path, infoFolder) {
+		name, ok := strings.CutSuffix(strings.TrimPrefix(e.Path, infoFolder), ".list")
+		if !ok || e.Type != tree.File || !strings.HasPrefix(e.Path, infoFolder) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {

@@ -54,7 +54,6 @@ type installed struct {
 	sums                []string // generated md5sums lines
 	conffiles           []string // lines of the Conffiles field
 	repl                deb.Relations
-	pending             []string // triggers that it has to process
 }
 
 func newInstalled(p *staged) *installed {

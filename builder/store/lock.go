@@ -184,16 +184,6 @@ func readNames(dir string) ([]string, error) {
 	return d.Readdirnames(-1)
 }
 
-// syncDir makes the names in a directory durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 func touch(path string) { _ = unix.Utimes(path, nil) }
 
 // writeFileAtomic replaces path by data in one step.
