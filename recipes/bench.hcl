@@ -4,6 +4,7 @@
 image "minbase" {
   description   = "Debian's minbase and nothing else."
   architectures = ["amd64", "arm64"]
+  grow          = false
 
   target "tar" {
     compress = "none"
