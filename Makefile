@@ -4,8 +4,8 @@
 BIN ?= bin
 OUT ?= out
 
-# What `make image` builds: IMAGE or IMAGE:TARGET; empty is the main image.
-IMAGE ?=
+# What `make image` builds: IMAGE or IMAGE:TARGET; IMAGE alone is all of its targets.
+IMAGE ?= node:vm
 # Flags for every `go test`, such as -race or -v.
 TESTFLAGS ?=
 # Flags for the benchmark; `make bench BENCHFLAGS=-help` lists them.
