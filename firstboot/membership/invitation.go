@@ -62,7 +62,10 @@ func (v Invitation) Token(private ed25519.PrivateKey) (string, error) {
 	return token, nil
 }
 
-var tokenForm = regexp.MustCompile(`cloudy1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}`)
+var (
+	tokenForm  = regexp.MustCompile(`cloudy1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}`)
+	wholeToken = regexp.MustCompile(`^` + tokenForm.String() + `$`)
+)
 
 // FindToken returns the first invitation in a text, which may be a URL, a
 // mail or a file that somebody saved with a word processor; or "".
@@ -86,6 +89,11 @@ func ParseInvitation(token string) (Invitation, error) {
 	head, tail, ok := strings.Cut(rest, ".")
 	if !ok {
 		return bad("is cut short")
+	}
+	// One invitation has one spelling: strict base64 refuses stray bits at
+	// the end, but skips line breaks wherever they are.
+	if !wholeToken.MatchString(token) {
+		return bad("is cut short, or more than an invitation")
 	}
 	enc := base64.RawURLEncoding.Strict()
 	payload, err := enc.DecodeString(head)

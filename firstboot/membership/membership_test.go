@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +250,49 @@ func TestInvitationText(t *testing.T) {
 		if _, err := ParseInvitation(string(bad)); err == nil {
 			t.Fatalf("taken with character %d changed", i)
 		}
+	}
+}
+
+// TestInvitationSpelling: an invitation has one spelling. The signature's 512
+// bits are 86 characters with four bits to spare, and Go's base64 skips line
+// breaks; neither makes a second text of one invitation.
+func TestInvitationSpelling(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	token, err := Invitation{Expires: 1, Uses: 1}.Token(key(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dot := strings.LastIndexByte(token, '.')
+	for _, at := range []int{dot - 1, len(token) - 1} { // the last character of payload and signature
+		for _, c := range alphabet {
+			bad := token[:at] + string(c) + token[at+1:]
+			if _, err := ParseInvitation(bad); err == nil && bad != token {
+				t.Errorf("taken with %q at %d instead of %q", c, at, token[at])
+			}
+		}
+	}
+	for _, bad := range []string{
+		token + "\n", "\n" + token, token[:40] + "\n" + token[40:], token[:dot+9] + "\r\n" + token[dot+9:], token[:len(token)-1] + "\n",
+		token + "=", token + "==", token + "A", token + ".", token + ".AA", token[:dot] + "." + token[dot:], token[:dot+1], token[:dot], "",
+	} {
+		if _, err := ParseInvitation(bad); err == nil {
+			t.Errorf("taken: %q", bad)
+		}
+	}
+	// A signature has one form as well: S and S plus the group's order L
+	// satisfy the same equation, and RFC 8032 (section 5.1.7) lets S < L count.
+	raw, err := base64.RawURLEncoding.DecodeString(token[dot+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, _ := new(big.Int).SetString("7237005577332262213973186563042994240857116359379907606001950938285454250989", 10) // 2^252 + 27742317777372353535851937790883648493
+	scalar := slices.Clone(raw[32:])
+	slices.Reverse(scalar) // little endian
+	sum := new(big.Int).Add(new(big.Int).SetBytes(scalar), order).FillBytes(make([]byte, 32))
+	slices.Reverse(sum)
+	bad := token[:dot+1] + base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw[:32]), sum...))
+	if _, err := ParseInvitation(bad); !errors.Is(err, ErrSignature) {
+		t.Errorf("a second signature for one invitation: %v", err)
 	}
 }
 
