@@ -12,7 +12,7 @@ import (
 )
 
 func (a *App) buildCommand() *cobra.Command {
-	var out string
+	var out, key string
 	c := &cobra.Command{
 		Use:     "build [IMAGE[:TARGET]...]",
 		GroupID: groupBuild,
@@ -46,6 +46,14 @@ What is in the store or in the output folder already is not made again.`,
 				return err
 			}
 			defer done()
+			// Now, and not when a build of minutes has ended at a prompt.
+			if key != "" {
+				k, err := a.secretKey(key)
+				if err != nil {
+					return err
+				}
+				e.Signer = &k
+			}
 			log, logPath := a.scriptLog(out)
 			if log != nil {
 				defer log.Close()
@@ -64,6 +72,7 @@ What is in the store or in the output folder already is not made again.`,
 			return nil
 		},
 	}
+	c.Flags().StringVar(&key, "sign", "", "sign the checksums with this secret `key` (see cloudy key)")
 	c.Flags().StringVarP(&out, "out", "o", "out", "`folder` for the images")
 	return c
 }

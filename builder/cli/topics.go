@@ -30,6 +30,7 @@ The message on standard error says what happened, and the line that starts with
 
   CLOUDY_CACHE        folder of the store, as --cache
   CLOUDY_MIRROR       mirrors to try first, separated by blanks, as --mirror
+  CLOUDY_KEY_PASSWORD password of the secret key that --sign and --key name
   CLOUDY_VAR_name     value of the variable "name" of the recipe, as --var name=...
   SOURCE_DATE_EPOCH   time of everything in the image, in seconds since 1970
   NO_COLOR            no colours when set, as --no-color

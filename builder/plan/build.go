@@ -17,6 +17,7 @@ import (
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
 	"cloudy/builder/report"
+	"cloudy/builder/sign"
 	"cloudy/builder/tree"
 	"cloudy/targets"
 )
@@ -24,6 +25,24 @@ import (
 // Run carries the build out: what is in the store or in the output folder
 // already is not made again.
 func (b *Build) Run(ctx context.Context) ([]targets.Artefact, error) {
+	made, err := b.make(ctx)
+	if err != nil || b.engine.Signer == nil {
+		return made, err
+	}
+	step := progress.Begin(ctx, "sign", 0, progress.Files)
+	return made, step.End(b.sign())
+}
+
+// sign signs the checksums of the artefacts, and with them all that was made.
+func (b *Build) sign() error {
+	sums := b.reportBase() + "." + sign.SumsSuffix
+	if _, err := sign.VerifyFile(sums, b.engine.Signer.Public()); err == nil {
+		return nil
+	}
+	return b.engine.Signer.File(sums, b.epoch())
+}
+
+func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 	if done, ok := b.finished(); ok {
 		for _, s := range b.Steps {
 			progress.Begin(ctx, s.Name, 0, progress.Items).Cached("nothing changed")
@@ -185,7 +204,7 @@ func (b *Build) reports(ctx context.Context, root *tree.Tree, made []targets.Art
 	for _, a := range made {
 		files = append(files, report.File{Path: filepath.Base(a.Path), Size: a.Size, SHA256: a.SHA256})
 	}
-	base := filepath.Join(b.engine.OutDir, b.Image.Name+"-"+b.Image.Arch)
+	base := b.reportBase()
 	for _, doc := range []struct {
 		suffix string
 		write  func(io.Writer) error
@@ -202,8 +221,17 @@ func (b *Build) reports(ctx context.Context, root *tree.Tree, made []targets.Art
 		}
 		files = append(files, sum)
 	}
-	_, err = writeSummed(ctx, base+".SHA256SUMS", func(w io.Writer) error { return report.WriteSums(w, files) })
+	// A signature of other sums would be wrong, and worse than none.
+	if err := os.Remove(base + "." + sign.SumsSuffix + sign.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fail.Mark(fail.Host, err)
+	}
+	_, err = writeSummed(ctx, base+"."+sign.SumsSuffix, func(w io.Writer) error { return report.WriteSums(w, files) })
 	return err
+}
+
+// reportBase is the path of all reports without a suffix.
+func (b *Build) reportBase() string {
+	return filepath.Join(b.engine.OutDir, b.Image.Name+"-"+b.Image.Arch)
 }
 
 func (b *Build) provenance(files []report.File, pkgs []report.Package, codename string) *report.Provenance {

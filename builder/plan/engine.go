@@ -11,6 +11,7 @@ import (
 	"cloudy/builder/lock"
 	"cloudy/builder/recipe"
 	"cloudy/builder/sandbox"
+	"cloudy/builder/sign"
 	"cloudy/builder/store"
 )
 
@@ -23,6 +24,7 @@ type Engine struct {
 	OutDir  string       // where artefacts go
 	Log     *slog.Logger // for developers
 	Scripts io.Writer    // what maintainer scripts print; nil drops it
+	Signer  *sign.Secret // signs the checksums of what is built; nil for nobody
 }
 
 // Build is one image of a recipe on its way.
