@@ -24,7 +24,7 @@ type kind struct {
 func kinds() map[string]kind {
 	return map[string]kind{
 		"tar":     {target: tar.Target{}, format: "1", options: tarOptions},
-		"vm":      {target: vm.Target{}, format: "1", options: vmOptions},
+		"vm":      {target: vm.Target{}, format: "2", options: vmOptions},
 		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
 		"oci":     {target: oci.Target{}, format: "1", options: ociOptions},
@@ -40,7 +40,8 @@ func kinds() map[string]kind {
 
 func vmOptions(img *recipe.Image, t recipe.Target) any {
 	return vm.Options{
-		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
+		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Headroom: t.Bytes("headroom"),
+		Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
 	}
 }
 

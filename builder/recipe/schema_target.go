@@ -40,7 +40,7 @@ func targetKinds() []*Block {
 			Name: "vm", Doc: "A disk image for virtual machines: GPT, boots on BIOS and UEFI.",
 			Example: "target \"vm\" {\n  formats   = [\"qcow2\", \"raw\"]\n  disk_size = \"8GiB\"\n  boot      = [\"bios\", \"uefi\"]\n}\n",
 			Attrs: every(append([]Attr{
-				{Name: "formats", Type: listOf(oneOf("raw", "qcow2")), Default: `["qcow2"]`, Doc: "Disk formats to write.", Example: `["qcow2", "raw"]`},
+				{Name: "formats", Type: listOf(oneOf("raw", "qcow2", "vmdk", "vhdx", "ova")), Default: `["qcow2"]`, Doc: "Disk formats to write: `raw` and `qcow2` for QEMU and Proxmox VE, `vmdk` for VMware, `vhdx` for Hyper-V, `ova` for VirtualBox and VMware.", Example: `["qcow2", "ova"]`},
 			}, diskAttrs()...)...),
 			Architectures: []string{"amd64", "arm64"},
 		},

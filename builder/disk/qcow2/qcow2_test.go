@@ -7,61 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+
+	"cloudy/builder/disk/internal/disktest"
 )
-
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CLOUDY_REQUIRE_ALL") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-// disk makes a sparse file with text, noise, zeros that are data, and holes.
-func disk(t testing.TB, size int64) *os.File {
-	t.Helper()
-	f, err := os.Create(filepath.Join(t.TempDir(), "disk.raw"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if err := f.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	rnd := rand.New(rand.NewSource(1))
-	put := func(b []byte, at int64) {
-		if at+int64(len(b)) > size {
-			return
-		}
-		if _, err := f.WriteAt(b, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	noise := make([]byte, 300_000)
-	rnd.Read(noise)
-	text := bytes.Repeat([]byte("the same line again and again, number "), 40_000)
-	for i := range text {
-		if rnd.Intn(50) == 0 {
-			text[i] = byte(rnd.Intn(256))
-		}
-	}
-	put([]byte("boot"), 0)
-	put(noise, 1<<20)
-	put(text, 2<<20+12345)
-	put(make([]byte, 5*clusterSize), 8<<20)
-	put(text, 600<<20) // another table of the second level
-	put(noise, 700<<20+511)
-	put(text, 701<<20)
-	put([]byte("end"), size-3)
-	return f
-}
 
 func convert(t testing.TB, src *os.File, o Options) *os.File {
 	t.Helper()
@@ -77,16 +31,14 @@ func convert(t testing.TB, src *os.File, o Options) *os.File {
 }
 
 func TestJudges(t *testing.T) {
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		missing(t, "qemu-img is not installed")
-	}
+	disktest.Need(t, "qemu-img")
 	for _, size := range []int64{512, clusterSize, 16<<20 + 512, 1<<30 + 512} {
 		for _, c := range []Compression{"", Zlib, None} {
 			if size > 1<<30 && c == Zlib {
 				continue // the tables are no other than with zstd
 			}
 			t.Run(fmt.Sprintf("%d %s", size, c), func(t *testing.T) {
-				src := disk(t, size)
+				src := disktest.Disk(t, size)
 				out := convert(t, src, Options{Compression: c})
 				for _, args := range [][]string{
 					{"check", "-f", "qcow2", out.Name()},
@@ -134,10 +86,8 @@ func same(t *testing.T, raw, packed *os.File) {
 
 // TestReadsQEMU lets the reader read what qemu-img wrote.
 func TestReadsQEMU(t *testing.T) {
-	if _, err := exec.LookPath("qemu-img"); err != nil {
-		missing(t, "qemu-img is not installed")
-	}
-	src := disk(t, 64<<20)
+	disktest.Need(t, "qemu-img")
+	src := disktest.Disk(t, 64<<20)
 	for _, opts := range []string{"compat=v3", "compat=0.10", "cluster_size=4096", "cluster_size=2M,compression_type=zstd"} {
 		for _, c := range []string{"-c", "-p"} {
 			out := filepath.Join(t.TempDir(), "q")
@@ -155,7 +105,7 @@ func TestReadsQEMU(t *testing.T) {
 }
 
 func TestSameBits(t *testing.T) {
-	src := disk(t, 1<<30)
+	src := disktest.Disk(t, 1<<30)
 	var want [32]byte
 	for i, procs := range []int{1, 3} {
 		before := runtime.GOMAXPROCS(procs)
@@ -174,15 +124,8 @@ func TestSameBits(t *testing.T) {
 
 // TestHolesOrZeros: zeros that a filesystem holds and holes are one.
 func TestHolesOrZeros(t *testing.T) {
-	src := disk(t, 16<<20)
-	dense, err := os.Create(filepath.Join(t.TempDir(), "dense"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dense.Close()
-	if _, err := io.Copy(struct{ io.Writer }{dense}, io.NewSectionReader(src, 0, 16<<20)); err != nil {
-		t.Fatal(err)
-	}
+	src := disktest.Disk(t, 16<<20)
+	dense := disktest.Dense(t, src)
 	a, err := os.ReadFile(convert(t, src, Options{}).Name())
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +144,7 @@ type failing struct{}
 func (failing) WriteAt([]byte, int64) (int, error) { return 0, errors.New("no space") }
 
 func TestErrors(t *testing.T) {
-	src := disk(t, 32<<20)
+	src := disktest.Disk(t, 32<<20)
 	if err := Write(t.Context(), failing{}, src, Options{}); err == nil || !strings.Contains(err.Error(), "no space") {
 		t.Errorf("a failing disk: %v", err)
 	}
@@ -228,7 +171,7 @@ func TestErrors(t *testing.T) {
 
 // FuzzOpen damages a small image: at some place, by some bytes.
 func FuzzOpen(f *testing.F) {
-	src := disk(f, clusterSize+512)
+	src := disktest.Disk(f, clusterSize+512)
 	images := map[string][]byte{}
 	for _, c := range []Compression{Zstd, Zlib, None} {
 		b, err := os.ReadFile(convert(f, src, Options{Compression: c}).Name())

@@ -1,7 +1,6 @@
 package qcow2
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -50,13 +49,13 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 	if info.Size() == 0 || info.Size()%512 != 0 {
 		return fmt.Errorf("qcow2: a disk of %d bytes is not in sectors of 512", info.Size())
 	}
-	runs, err := clusterRuns(src, info.Size())
+	runs, err := sparse.Runs(src, clusterSize)
 	if err != nil {
 		return fmt.Errorf("qcow2: %w", err)
 	}
 	total := int64(0)
 	for _, run := range runs {
-		total += run[1] << clusterBits
+		total += run.Length
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
@@ -95,30 +94,11 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 	return nil
 }
 
-// clusterRuns turns the extents with data into runs of whole clusters that do
-// not overlap: first cluster and number.
-func clusterRuns(src *os.File, size int64) ([][2]int64, error) {
-	extents, err := sparse.Extents(src)
-	if err != nil {
-		return nil, err
-	}
-	var runs [][2]int64
-	next := int64(0)
-	for _, e := range extents {
-		first := max(next, e.Offset>>clusterBits)
-		next = max(next, (min(e.End(), size)+clusterSize-1)>>clusterBits)
-		if next > first {
-			runs = append(runs, [2]int64{first, next - first})
-		}
-	}
-	return runs, nil
-}
-
 // produce reads the source and hands out jobs, to the workers in any order
 // and to the writer in the order of the disk.
-func produce(ctx context.Context, src io.ReaderAt, size int64, runs [][2]int64, work, order chan<- *job) error {
+func produce(ctx context.Context, src io.ReaderAt, size int64, runs []sparse.Extent, work, order chan<- *job) error {
 	for _, run := range runs {
-		for first, left := run[0], run[1]; left > 0; {
+		for first, left := run.Offset>>clusterBits, run.Length>>clusterBits; left > 0; {
 			n := min(left, batch)
 			j := &job{first: first, data: make([]byte, n<<clusterBits), done: make(chan struct{})}
 			// The last cluster may reach behind the end; the rest of it is zeros.
@@ -156,15 +136,11 @@ func compressAll(ctx context.Context, c Compression, work <-chan *job) error {
 	return nil
 }
 
-// isZero says whether b is all zeros: its first byte is, and each of the
-// others is the same as the one before.
-func isZero(b []byte) bool { return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
-
 func (j *job) compress(enc encoder) error {
 	j.out = make([]byte, 0, len(j.data))
 	for at := 0; at < len(j.data); at += clusterSize {
 		cluster := j.data[at:][:clusterSize]
-		if isZero(cluster) {
+		if sparse.Zero(cluster) {
 			j.sizes = append(j.sizes, 0)
 			continue
 		}

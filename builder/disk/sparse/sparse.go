@@ -2,8 +2,10 @@
 package sparse
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -46,4 +48,47 @@ func Extents(f *os.File) ([]Extent, error) {
 		at = end
 	}
 	return out, nil
+}
+
+// Runs lists the parts of f with data as runs of whole blocks of the given
+// size that do not touch each other. The last may reach behind the file's end.
+func Runs(f *os.File, block int64) ([]Extent, error) {
+	extents, err := Extents(f)
+	if err != nil {
+		return nil, err
+	}
+	var out []Extent
+	for _, e := range extents {
+		start, end := e.Offset/block*block, (e.End()+block-1)/block*block
+		if n := len(out); n > 0 && out[n-1].End() >= start {
+			out[n-1].Length = max(end, out[n-1].End()) - out[n-1].Offset
+			continue
+		}
+		out = append(out, Extent{start, end - start})
+	}
+	return out, nil
+}
+
+// Zero says whether b has something in it and nothing but zeros: its first
+// byte is one, and each of the others is the same as the one before.
+func Zero(b []byte) bool { return len(b) > 0 && b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1]) }
+
+// WriteAt writes b but for its pages of zeros, which stay what they are: holes
+// of a new file.
+func WriteAt(w io.WriterAt, b []byte, off int64) error {
+	const page = 4096
+	for start := 0; start < len(b); {
+		end := start
+		for end < len(b) && !Zero(b[end:min(end+page, len(b))]) {
+			end += page
+		}
+		end = min(end, len(b))
+		if end > start {
+			if _, err := w.WriteAt(b[start:end], off+int64(start)); err != nil {
+				return err
+			}
+		}
+		start = end + page
+	}
+	return nil
 }

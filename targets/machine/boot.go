@@ -1,4 +1,4 @@
-package vm
+package machine
 
 import (
 	"fmt"
@@ -51,17 +51,17 @@ func findKernel(t *tree.Tree) (kernel, error) {
 
 // rootArg is how the kernel finds the root: a filesystem's UUID takes an
 // initial RAM disk to be understood.
-func (b *build) rootArg() string {
+func (b *Disk) rootArg() string {
 	if b.kernel.initrd {
 		return "root=UUID=" + rootUUID(b)
 	}
 	return "root=PARTUUID=" + b.rootPt.GUID.String()
 }
 
-func rootUUID(b *build) string { return b.ID("vm root filesystem").String() }
+func rootUUID(b *Disk) string { return b.id("root filesystem").String() }
 
 // cmdline is the kernel's command line behind root=.
-func (b *build) cmdline() string {
+func (b *Disk) cmdline() string {
 	var args []string
 	for _, c := range b.o.Console {
 		args = append(args, "console="+c)
@@ -72,7 +72,7 @@ func (b *build) cmdline() string {
 // addBoot puts what makes the root boot into the tree: GRUB's configuration
 // and modules, the core image and the ESP, /etc/fstab. What the root has of
 // its own stays.
-func (b *build) addBoot() error {
+func (b *Disk) addBoot() error {
 	ed := newEditor(b.Root, b.Epoch)
 	if e, err := lookup(b.Root, "boot/grub/grub.cfg"); err != nil {
 		return err
@@ -104,7 +104,7 @@ func (b *build) addBoot() error {
 
 // grubConfig is /boot/grub/grub.cfg, for both firmwares. It follows Debian's
 // links, so that a new kernel is booted without another configuration.
-func (b *build) grubConfig() string {
+func (b *Disk) grubConfig() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	p("# Written by Cloudy. `update-grub` replaces it by Debian's own.")
@@ -145,7 +145,7 @@ func (b *build) grubConfig() string {
 
 // grubDefaults keep the kernel's arguments and the serial console when
 // somebody runs update-grub in the image.
-func (b *build) grubDefaults() string {
+func (b *Disk) grubDefaults() string {
 	return fmt.Sprintf("GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX=%q\nGRUB_TERMINAL=\"console serial\"\nGRUB_SERIAL_COMMAND=\"serial --unit=0 --speed=115200\"\n", b.cmdline())
 }
 
@@ -155,7 +155,7 @@ func biosModules() []string { return []string{"biosdisk", "part_gpt", "ext2", "s
 const biosPackage = "grub-pc-bin"
 
 // addBIOS links the core image and copies the modules that grub-install copies.
-func (b *build) addBIOS(ed *editor) error {
+func (b *Disk) addBIOS(ed *editor) error {
 	if _, err := file(b.Root, grub.Dir+"/kernel.img", biosPackage); err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (b *build) addBIOS(ed *editor) error {
 // addESP makes the EFI system partition: Debian's signed chain under the name
 // that firmware looks for on any disk, and under Debian's own as
 // grub-install leaves it there.
-func (b *build) addESP() error {
+func (b *Disk) addESP() error {
 	shim, err := file(b.Root, "usr/lib/shim/shim"+b.a.efi+".efi.signed", "shim-signed")
 	if err != nil {
 		return err
@@ -220,7 +220,7 @@ func (b *build) addESP() error {
 }
 
 // addFstab writes /etc/fstab where there is none but an empty one, such as debootstrap and mmdebstrap leave.
-func (b *build) addFstab(ed *editor) error {
+func (b *Disk) addFstab(ed *editor) error {
 	if e, err := lookup(b.Root, "etc/fstab"); err != nil {
 		return err
 	} else if e != nil && e.Type == tree.File {

@@ -1,4 +1,4 @@
-package vm
+package machine
 
 import (
 	"context"
@@ -50,8 +50,9 @@ func architectures() map[string]arch {
 	}
 }
 
-// build is one image on its way.
-type build struct {
+// Disk is a disk that is planned: all that can fail for the user's reasons has
+// been done, and nothing is written yet.
+type Disk struct {
 	*targets.Request
 	o Options
 	a arch
@@ -67,10 +68,25 @@ type build struct {
 	kernel                kernel
 }
 
-func (b *build) has(firmware string) bool { return slices.Contains(b.o.Boot, firmware) }
+func (b *Disk) has(firmware string) bool { return slices.Contains(b.o.Boot, firmware) }
 
-// prepare does all that can fail for the user's reasons before a byte is written.
-func (b *build) prepare(ctx context.Context) error {
+// Plan does all that can fail for the user's reasons before a byte is
+// written. The options are checked first. A root without a kernel or without
+// the boot loaders' packages, and a disk that is too small, are the user's
+// errors.
+func Plan(ctx context.Context, r *targets.Request, o Options) (*Disk, error) {
+	o, a, err := o.check(r.Arch)
+	if err != nil {
+		return nil, err
+	}
+	b := &Disk{Request: r, o: o, a: a}
+	return b, b.prepare(ctx)
+}
+
+// Size is the size of the disk in bytes.
+func (b *Disk) Size() int64 { return b.table.DiskSize }
+
+func (b *Disk) prepare(ctx context.Context) error {
 	var err error
 	if b.kernel, err = findKernel(b.Root); err != nil {
 		return err
@@ -83,26 +99,30 @@ func (b *build) prepare(ctx context.Context) error {
 }
 
 // ids derives the ids of filesystems and partitions.
-func (b *build) ids() {
-	b.ext4 = ext4.Options{UUID: b.ID("vm root filesystem"), HashSeed: b.ID("vm root hash seed"), Label: "root", Epoch: b.Epoch, ReservedPercent: 1}
-	serial := b.ID("vm esp")
+func (b *Disk) ids() {
+	b.ext4 = ext4.Options{UUID: b.id("root filesystem"), HashSeed: b.id("root hash seed"), Label: "root", Epoch: b.Epoch, ReservedPercent: 1}
+	serial := b.id("esp")
 	b.fat = fat.Options{Size: espSize, Label: "ESP", Serial: binary.BigEndian.Uint32(serial[:]), Epoch: b.Epoch}
-	b.table.GUID = b.ID("vm disk")
-	b.rootPt = gpt.Partition{Number: rootNumber, Name: "root", Type: uuid.MustParse(b.a.root), GUID: b.ID("vm root partition")}
+	b.table.GUID = b.id("disk")
+	b.rootPt = gpt.Partition{Number: rootNumber, Name: "root", Type: uuid.MustParse(b.a.root), GUID: b.id("root partition")}
 	if b.o.Grow {
 		b.rootPt.Attributes = gpt.GrowFlag
 	}
 }
 
+// id is an id of this kind of disk: two kinds that are made of one root and
+// meet in one machine must not be taken for each other.
+func (b *Disk) id(name string) uuid.UUID { return b.ID(b.o.Target + " " + name) }
+
 // plan lays out the partitions: BIOS boot, ESP, root to the end.
-func (b *build) plan(ctx context.Context) error {
+func (b *Disk) plan(ctx context.Context) error {
 	next := int64(gpt.Align)
 	if b.has(BIOS) {
-		b.bios = gpt.Partition{Number: biosNumber, Name: "bios", Type: uuid.MustParse(gpt.BIOSBoot), GUID: b.ID("vm bios partition"), Start: next, Size: biosSize}
+		b.bios = gpt.Partition{Number: biosNumber, Name: "bios", Type: uuid.MustParse(gpt.BIOSBoot), GUID: b.id("bios partition"), Start: next, Size: biosSize}
 		next = b.bios.End()
 	}
 	if b.has(UEFI) {
-		b.espPart = gpt.Partition{Number: espNumber, Name: "esp", Type: uuid.MustParse(gpt.ESP), GUID: b.ID("vm esp partition"), Start: next, Size: espSize}
+		b.espPart = gpt.Partition{Number: espNumber, Name: "esp", Type: uuid.MustParse(gpt.ESP), GUID: b.id("esp partition"), Start: next, Size: espSize}
 		b.fat.Hidden = uint32(next / gpt.Sector)
 		next = b.espPart.End()
 	}
@@ -128,7 +148,7 @@ func (b *build) plan(ctx context.Context) error {
 }
 
 // checkSize says what a disk that is too small would need.
-func (b *build) checkSize(ctx context.Context, rootStart int64) error {
+func (b *Disk) checkSize(ctx context.Context, rootStart int64) error {
 	size, err := ext4.MinSize(ctx, b.tree, b.ext4, minHeadroom)
 	if err != nil {
 		return err

@@ -1,0 +1,103 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"cloudy/builder/fail"
+	"cloudy/builder/progress"
+	"cloudy/targets"
+)
+
+// Format is one kind of file that is made of the disk.
+type Format struct {
+	Name      string // in a recipe: "qcow2"
+	Suffix    string // of the file's name, with the dot
+	MediaType string
+	Usage     string // one line that says how to use it
+
+	// Make writes the file out of the raw disk, which it must not change, and
+	// reports how far it is. Without it the file is the raw disk itself.
+	Make func(ctx context.Context, out *targets.Output, raw *os.File, done func(n, total int64)) error
+}
+
+// Build writes the disk once, as a sparse file, and all the formats of it side
+// by side. Files get their names in the end, all or none of them.
+func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefact, err error) {
+	raw, err := targets.Create(b.Path(".raw"))
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Discard()
+	step := progress.Begin(ctx, "disk image", 0, progress.Bytes)
+	if err := step.End(b.file(ctx, raw)); err != nil {
+		return nil, err
+	}
+	files := make([]*targets.Output, len(formats))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, f := range formats {
+		if f.Make == nil {
+			files[i] = raw
+			g.Go(func() error { _, err := raw.Hash(gctx); return err })
+			continue
+		}
+		out, err := targets.Create(b.Path(f.Suffix))
+		if err != nil {
+			return nil, errors.Join(err, g.Wait())
+		}
+		defer out.Discard()
+		files[i] = out
+		g.Go(func() error { return f.make(gctx, out, raw.Name()) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var made []targets.Artefact
+	for i, f := range formats {
+		a, err := files[i].Commit(ctx, targets.Artefact{Format: f.Name, MediaType: f.MediaType, Usage: f.Usage})
+		if err != nil {
+			return nil, errors.Join(err, targets.Remove(made))
+		}
+		made = append(made, a)
+	}
+	return made, nil
+}
+
+// make writes one file. It has the raw disk open for itself: looking for holes
+// moves a file's offset.
+func (f *Format) make(ctx context.Context, out *targets.Output, raw string) error {
+	src, err := os.Open(raw)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	step := progress.Begin(ctx, f.Name, 0, progress.Bytes)
+	known := false
+	err = f.Make(ctx, out, src, func(n, total int64) {
+		if !known {
+			step.Grow(total)
+			known = true
+		}
+		step.Add(n)
+	})
+	if err == nil {
+		_, err = out.Hash(ctx)
+	}
+	return step.End(err)
+}
+
+// file writes the disk into a new file.
+func (b *Disk) file(ctx context.Context, f *targets.Output) error {
+	if err := f.Truncate(b.Size()); err != nil {
+		return fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", b.Size(), err))
+	}
+	return b.Write(ctx, f)
+}
+
+// Path is where an artefact of the disk goes.
+func (b *Disk) Path(suffix string) string { return filepath.Join(b.OutDir, b.BaseName+suffix) }
