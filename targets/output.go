@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
@@ -20,8 +22,9 @@ import (
 // beside its own.
 type Output struct {
 	*os.File
-	path string
-	sum  string
+	path   string
+	sum    string
+	stream *stream // where the file is written by Stream
 }
 
 // Create begins an artefact at path. Discard must be called in the end; after
@@ -34,11 +37,23 @@ func Create(path string) (*Output, error) {
 	return &Output{File: f, path: path}, nil
 }
 
-// Hash reads the whole file and returns its SHA-256 in hexadecimal.
+// Hash returns the SHA-256 of the whole file in hexadecimal. It reads the file
+// unless that was written by Stream.
 func (o *Output) Hash(ctx context.Context) (string, error) {
 	info, err := o.Stat()
 	if err != nil {
 		return "", err
+	}
+	if o.stream != nil {
+		sum, size, err := o.stream.finish()
+		if err == nil && size != info.Size() {
+			err = fmt.Errorf("%d bytes where %d were written", info.Size(), size)
+		}
+		if err != nil {
+			return "", fmt.Errorf("hash %s: %w", filepath.Base(o.path), err)
+		}
+		o.sum = sum
+		return sum, nil
 	}
 	h := sha256.New()
 	step := progress.Begin(ctx, "checksum "+filepath.Base(o.path), info.Size(), progress.Bytes)
@@ -91,9 +106,12 @@ func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64, done f
 	return zeros(size)
 }
 
-// Commit hashes the file where Hash has not done so, gives it its name, and
-// fills in path, size and hash of the artefact.
+// Commit hashes the file where neither Hash nor Stream has done so, brings it
+// to the disk, gives it its name, and fills in path, size and hash of the
+// artefact.
 func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
+	// The disk begins to write while the rest is hashed.
+	_ = unix.SyncFileRange(int(o.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
 	if o.sum == "" {
 		if _, err := o.Hash(ctx); err != nil {
 			return a, err
@@ -102,6 +120,9 @@ func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
 	info, err := o.Stat()
 	if err != nil {
 		return a, err
+	}
+	if err := o.Sync(); err != nil {
+		return a, fail.Mark(fail.Host, fmt.Errorf("write %s: %w", o.path, err))
 	}
 	temp := o.Name()
 	// CreateTemp makes files that only their owner reads.
@@ -116,6 +137,9 @@ func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
 // Discard removes what was not committed.
 func (o *Output) Discard() {
 	if o.File != nil {
+		if o.stream != nil {
+			_, _, _ = o.stream.finish()
+		}
 		_ = o.Close()
 		_ = os.Remove(o.Name())
 		o.File = nil

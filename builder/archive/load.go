@@ -106,9 +106,14 @@ func (x *Indexes) load(ctx context.Context, s *Suite, ix index) ([]*deb.Package,
 			return nil, err
 		}
 		data = strip(data)
-		if err := writeDecoded(ctx, x.store, ix, data); err != nil {
-			progress.Warn(ctx, fmt.Sprintf("cannot keep a decoded package index: %v", err))
-		}
+		// The copy is made while the index is read.
+		kept := make(chan error, 1)
+		go func() { kept <- writeDecoded(ctx, x.store, ix, data) }()
+		defer func() {
+			if err := <-kept; err != nil {
+				progress.Warn(ctx, fmt.Sprintf("cannot keep a decoded package index: %v", err))
+			}
+		}()
 	}
 	var list []*deb.Package
 	err = deb.ParseIndex(data, func(p *deb.Package) error {
@@ -147,39 +152,47 @@ func decode(st *store.Store, ix index) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var plain io.Reader
-	switch path.Ext(ix.path) {
-	case ".xz":
-		plain, err = xz.NewReader(r)
-	case ".gz":
-		plain, err = gzip.NewReader(r)
-	default:
-		plain = r
-	}
-	if err != nil {
-		if cerr := r.Close(); cerr != nil {
-			err = cerr
-		}
-		return nil, fail.Mark(fail.Network, err)
-	}
-	limit := ix.plainSize
-	if limit == 0 {
-		limit = maxIndex
-	}
-	// Room for all of it at once, and for the read that finds the end.
-	buf := bytes.NewBuffer(make([]byte, 0, ix.plainSize+bytes.MinRead))
-	n, err := buf.ReadFrom(io.LimitReader(plain, limit+1))
-	if err == nil && (n > limit || (ix.plainSize > 0 && n != ix.plainSize)) {
-		err = fmt.Errorf("decodes to %d bytes, want %d: %w", n, ix.plainSize, ErrHash)
-	}
-	// Close hashes what is left, and a damaged blob explains any other error.
+	packed, err := io.ReadAll(r)
+	// Close compares the hash, and a damaged blob explains any other error.
 	if cerr := r.Close(); cerr != nil {
 		err = cerr
 	}
 	if err != nil {
 		return nil, fail.Mark(fail.Network, err)
 	}
-	return buf.Bytes(), nil
+	limit := ix.plainSize
+	if limit == 0 {
+		limit = maxIndex
+	}
+	data, err := unpack(packed, path.Ext(ix.path), limit)
+	if n := int64(len(data)); err == nil && (n > limit || (ix.plainSize > 0 && n != ix.plainSize)) {
+		err = fmt.Errorf("decodes to %d bytes, want %d: %w", n, ix.plainSize, ErrHash)
+	}
+	if err != nil {
+		return nil, fail.Mark(fail.Network, err)
+	}
+	return data, nil
+}
+
+// unpack decodes an index by the suffix of its name. What is larger than
+// limit, in bytes, comes out larger too or is an error.
+func unpack(packed []byte, suffix string, limit int64) ([]byte, error) {
+	switch suffix {
+	case ".xz":
+		// Debian's large indexes have blocks of 24 MiB.
+		data, err := xz.Decode(packed, limit)
+		if errors.Is(err, xz.ErrLimit) {
+			err = fmt.Errorf("%w: %w", ErrHash, err)
+		}
+		return data, err
+	case ".gz":
+		r, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(io.LimitReader(r, limit+1))
+	}
+	return packed, nil
 }
 
 // strip removes, in place, the fields that deb.Package has no use for: they

@@ -15,4 +15,6 @@ var (
 	ErrUnsupported = errors.New("xz: unsupported feature")
 	// ErrDict means that the data asks for a dictionary larger than MaxDict.
 	ErrDict = errors.New("xz: dictionary too large")
+	// ErrLimit means data that decodes to more than the caller allows.
+	ErrLimit = errors.New("xz: decodes to more than allowed")
 )

@@ -48,7 +48,7 @@ func (s *Set) Add(ctx context.Context, name string, a targets.Artefact, write fu
 func (s *Set) Tar(ctx context.Context, name string, a targets.Artefact, f compress.Format, t *tree.Tree, prefix string) (*targets.Output, error) {
 	return s.Add(ctx, name, a, func(ctx context.Context, out *targets.Output) error {
 		step := progress.Begin(ctx, name, t.Size(), progress.Bytes)
-		return step.End(WriteTar(ctx, out, f, t, tree.TarOptions{Prefix: prefix, Copied: step.Add}))
+		return step.End(WriteTar(ctx, out.Stream(), f, t, tree.TarOptions{Prefix: prefix, Copied: step.Add}))
 	})
 }
 

@@ -4,11 +4,8 @@
 package tar
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"cloudy/builder/fail"
@@ -16,6 +13,7 @@ import (
 	"cloudy/builder/tree"
 	"cloudy/targets"
 	"cloudy/targets/compress"
+	"cloudy/targets/container"
 )
 
 // Options are the target's options in a recipe. The zero value means zstd.
@@ -84,23 +82,8 @@ func build(ctx context.Context, r *targets.Request, f compress.Format) (targets.
 	}
 	defer out.Discard()
 	step := progress.Begin(ctx, "tarball", r.Root.Size(), progress.Bytes)
-	if err := step.End(write(ctx, out, f, r.Root, step.Add)); err != nil {
+	if err := step.End(container.WriteTar(ctx, out.Stream(), f, r.Root, tree.TarOptions{Prefix: "./", Copied: step.Add})); err != nil {
 		return a, err
 	}
 	return out.Commit(ctx, a)
-}
-
-// write packs the tree into w.
-func write(ctx context.Context, w io.Writer, f compress.Format, t *tree.Tree, copied func(int64)) error {
-	z, err := compress.NewWriter(w, f)
-	if err != nil {
-		return err
-	}
-	// Headers come in pieces of 512 bytes.
-	buf := bufio.NewWriterSize(z, 1<<20)
-	err = t.WriteTar(ctx, buf, tree.TarOptions{Prefix: "./", Copied: copied})
-	if err == nil {
-		err = buf.Flush()
-	}
-	return errors.Join(err, z.Close())
 }

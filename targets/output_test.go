@@ -1,0 +1,66 @@
+package targets
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// TestStream: the hash of what is streamed is that of the file.
+func TestStream(t *testing.T) {
+	rnd := rand.NewChaCha8([32]byte{1})
+	for _, sizes := range [][]int{{}, {1}, {0, 5, 1 << 21, 3}, {1 << 20, 1 << 20}} {
+		var all bytes.Buffer
+		name := filepath.Join(t.TempDir(), "out")
+		o, err := Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Discard()
+		w := o.Stream()
+		for _, n := range sizes {
+			if _, err := io.CopyN(io.MultiWriter(w, &all), rnd, int64(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err := o.Commit(context.Background(), Artefact{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(name)
+		if err != nil || !bytes.Equal(data, all.Bytes()) {
+			t.Errorf("%v: another file, %v", sizes, err)
+		}
+		if want := fmt.Sprintf("%x", sha256.Sum256(data)); a.SHA256 != want || a.Size != int64(all.Len()) {
+			t.Errorf("%v: %s of %d bytes, want %s of %d", sizes, a.SHA256, a.Size, want, all.Len())
+		}
+	}
+}
+
+// TestStreamBeside: a file that was written by another way too has no hash.
+func TestStreamBeside(t *testing.T) {
+	dir := t.TempDir()
+	o, err := Create(filepath.Join(dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(o.Stream(), "abc"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.WriteAt([]byte("d"), 3); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Commit(context.Background(), Artefact{}); err == nil {
+		t.Error("committed")
+	}
+	o.Discard()
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
