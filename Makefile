@@ -29,7 +29,7 @@ export CLOUDY_REQUIRE_ALL ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test deps unit heavy check fmt bench docs clean FORCE
+.PHONY: help image build test deps unit heavy check sizes fmt bench docs clean FORCE
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ check: fmt ## what a change must pass: format, vet, staticcheck, modules, tests
 fmt:
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; fi
+
+sizes: ## build cloudy-node for every architecture; fails where one is too large
+	CLOUDY_SIZES=all $(GO) test ./firstboot/cmd/cloudy-node -run TestSize -count=1 -v
 
 bench: build ## compare with mmdebstrap, debos and mkosi on this machine (root; takes long)
 	$(GO) run ./scripts/bench -cloudy $(BIN)/cloudy $(BENCHFLAGS)

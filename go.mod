@@ -53,6 +53,9 @@ require (
 	github.com/mitchellh/go-wordwrap v1.0.1 // indirect
 	github.com/sean-/seed v0.0.0-20170313163322-e2103e2c3529 // indirect
 	golang.org/x/mod v0.41.0 // indirect
-	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )
+
+replace github.com/miekg/dns => ./firstboot/gossip/without/dns
+
+replace github.com/hashicorp/go-sockaddr => ./firstboot/gossip/without/sockaddr

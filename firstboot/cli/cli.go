@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"runtime/debug"
 
@@ -118,6 +119,7 @@ func (a *app) runCmd() *cobra.Command {
 		Use: "run", Short: "Run the agent until it is ended", Args: cobra.NoArgs,
 		Example: "  cloudy-node run",
 		RunE: func(c *cobra.Command, _ []string) error {
+			frugal()
 			ag, err := a.agent(verbose)
 			if err != nil {
 				return err
@@ -127,6 +129,18 @@ func (a *app) runCmd() *cobra.Command {
 	}
 	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is tried, too")
 	return c
+}
+
+// frugal keeps the daemon small on boards of little memory: what is resident
+// matters more than the collector's work. The environment (GOGC, GOMEMLIMIT)
+// has the last word.
+func frugal() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(24 << 20) // bytes of heap and stacks; the program's own pages come on top
+	}
 }
 
 func (a *app) identityCmd() *cobra.Command {

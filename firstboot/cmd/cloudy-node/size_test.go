@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sizeLimit is what the program may measure, in bytes: OpenWrt routers and
+// cards of the first boards have little room.
+const sizeLimit = 12_000_000
+
+// flags are those of a release: stripped, and without HTTP/2, which the
+// agent never speaks.
+var flags = []string{"build", "-trimpath", "-ldflags=-s -w", "-tags=nethttpomithttp2"}
+
+// architectures are those that the program is released for. mipsle comes
+// first: it is the largest.
+var architectures = []struct{ name, env string }{
+	{"mipsle", "GOARCH=mipsle GOMIPS=softfloat"},
+	{"mips", "GOARCH=mips GOMIPS=softfloat"},
+	{"amd64", "GOARCH=amd64"},
+	{"arm64", "GOARCH=arm64"},
+	{"armhf", "GOARCH=arm GOARM=7"},
+	{"armv6", "GOARCH=arm GOARM=6"},
+	{"i386", "GOARCH=386 GO386=softfloat"}, // without SSE2
+}
+
+// TestSize builds the program as it is released. That takes half a minute an
+// architecture, so the largest stands for all; `make sizes` builds every one.
+func TestSize(t *testing.T) {
+	list := architectures[:1]
+	if os.Getenv("CLOUDY_SIZES") == "all" {
+		list = architectures
+	}
+	for _, a := range list {
+		out := filepath.Join(t.TempDir(), "cloudy-node")
+		cmd := exec.Command("go", append(flags, "-o", out, ".")...)
+		cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux"), strings.Fields(a.env)...)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", a.name, err, text)
+			continue
+		}
+		info, err := os.Stat(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%-7s %9d bytes", a.name, info.Size())
+		if info.Size() > sizeLimit {
+			t.Errorf("%s: %d bytes are more than %d", a.name, info.Size(), sizeLimit)
+		}
+	}
+}
