@@ -19,10 +19,35 @@ variable "root_password_hash" {
   description = "Root's password as made by mkpasswd. Without one root logs in by SSH key alone."
 }
 
+variable "firmware" {
+  type = list(string)
+  default = [
+    "firmware-atheros",
+    "firmware-bnx2",
+    "firmware-bnx2x",
+    "firmware-brcm80211",
+    "firmware-iwlwifi",
+    "firmware-mediatek",
+    "firmware-misc-nonfree",
+    "firmware-realtek",
+  ]
+  description = "Firmware that real machines load into their network cards and disks."
+}
+
 locals {
   kernel = {
     amd64 = "linux-image-cloud-amd64"
     arm64 = "linux-image-cloud-arm64"
+  }
+
+  kernel_metal = {
+    amd64 = "linux-image-amd64"
+    arm64 = "linux-image-arm64"
+  }
+
+  microcode = {
+    amd64 = ["intel-microcode", "amd64-microcode"]
+    arm64 = []
   }
 
   # Boots on BIOS and UEFI, with Secure Boot on or off.
@@ -115,5 +140,24 @@ image "node" {
   target "vm" {
     formats = ["raw", "qcow2"]
     boot    = ["bios", "uefi"]
+  }
+}
+
+image "metal" {
+  description = "A node on a real machine: drivers and firmware for most of what there is."
+  from        = image.node
+
+  packages = concat(
+    ["-${local.kernel[arch]}", local.kernel_metal[arch]],
+    local.microcode[arch],
+    var.firmware,
+    ["pciutils", "usbutils", "wireless-regdb", "iw", "wpasupplicant"],
+  )
+
+  # What a disk or stick is written to is larger than the image.
+  grow = true
+
+  target "metal" {
+    formats = ["raw.zst"]
   }
 }

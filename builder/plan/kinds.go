@@ -5,6 +5,7 @@ import (
 	"cloudy/targets"
 	"cloudy/targets/incus"
 	"cloudy/targets/lxc"
+	"cloudy/targets/metal"
 	"cloudy/targets/nspawn"
 	"cloudy/targets/oci"
 	"cloudy/targets/openvz"
@@ -25,6 +26,7 @@ func kinds() map[string]kind {
 	return map[string]kind{
 		"tar":     {target: tar.Target{}, format: "1", options: tarOptions},
 		"vm":      {target: vm.Target{}, format: "2", options: vmOptions},
+		"metal":   {target: metal.Target{}, format: "1", options: metalOptions},
 		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
 		"oci":     {target: oci.Target{}, format: "1", options: ociOptions},
@@ -40,6 +42,13 @@ func kinds() map[string]kind {
 
 func vmOptions(img *recipe.Image, t recipe.Target) any {
 	return vm.Options{
+		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Headroom: t.Bytes("headroom"),
+		Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
+	}
+}
+
+func metalOptions(img *recipe.Image, t recipe.Target) any {
+	return metal.Options{
 		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Headroom: t.Bytes("headroom"),
 		Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
 	}

@@ -50,7 +50,7 @@ func targetKinds() []*Block {
 			Attrs: every(append([]Attr{
 				{Name: "formats", Type: listOf(oneOf("raw", "raw.zst", "raw.xz", "raw.gz", "iso")), Default: `["raw.zst"]`, Doc: "What to write.", Example: `["raw.zst", "iso"]`},
 			}, diskAttrs()...)...),
-			Architectures: []string{"amd64", "arm64", "i386"},
+			Architectures: []string{"amd64", "arm64"},
 		},
 		{
 			Name: "lxc", Doc: "A system container for LXC: the pair of archives that `lxc-create -t local` takes.",

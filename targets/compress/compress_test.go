@@ -3,6 +3,7 @@ package compress
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // text is content that packs to about a half, n bytes of it.
@@ -170,5 +173,47 @@ func benchmark(b *testing.B, f Format) {
 		if err := w.Close(); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestSeekable reads a frame by the table alone, and the whole as any decoder
+// does.
+func TestSeekable(t *testing.T) {
+	want := make([]byte, 2*zstdChunk+12345)
+	for i := range want {
+		want[i] = byte(i >> 12)
+	}
+	var b bytes.Buffer
+	w, err := NewSeekable(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dec, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dec.Close()
+	if got, err := dec.DecodeAll(b.Bytes(), nil); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes, %v", len(got), err)
+	}
+	le, end := binary.LittleEndian, b.Bytes()[b.Len()-9:]
+	n := int(le.Uint32(end))
+	if n != 3 || le.Uint32(end[5:]) != seekableMagic {
+		t.Fatalf("%d frames, end % x", n, end)
+	}
+	table := b.Bytes()[b.Len()-9-8*n:]
+	if head := b.Bytes()[b.Len()-9-8*n-8:]; le.Uint32(head) != skippableMagic || int(le.Uint32(head[4:])) != 8*n+9 {
+		t.Fatalf("head % x", head[:8])
+	}
+	first := le.Uint32(table)
+	got, err := dec.DecodeAll(b.Bytes()[first:first+le.Uint32(table[8:])], nil)
+	if err != nil || !bytes.Equal(got, want[zstdChunk:2*zstdChunk]) || le.Uint32(table[20:]) != 12345 {
+		t.Errorf("second frame: %d bytes, %v", len(got), err)
 	}
 }

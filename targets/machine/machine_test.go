@@ -110,7 +110,10 @@ func raw(t *testing.T, r targets.Request, o Options) (*os.File, *Disk) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })
-	if err := errors.Join(f.Truncate(d.Size()), d.Write(t.Context(), f)); err != nil {
+	if err := f.Truncate(d.Size()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Write(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 	return f, d

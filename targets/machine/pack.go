@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
 	"cloudy/targets"
@@ -23,7 +24,13 @@ type Format struct {
 
 	// Make writes the file out of the raw disk, which it must not change, and
 	// reports how far it is. Without it the file is the raw disk itself.
-	Make func(ctx context.Context, out *targets.Output, raw *os.File, done func(n, total int64)) error
+	Make func(ctx context.Context, out *targets.Output, raw *Raw, done func(n, total int64)) error
+}
+
+// Raw is the disk as a sparse file, for one format to read.
+type Raw struct {
+	*os.File
+	Zeros []sparse.Extent // what Write returns
 }
 
 // Build writes the disk once, as a sparse file, and all the formats of it side
@@ -35,7 +42,8 @@ func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefac
 	}
 	defer raw.Discard()
 	step := progress.Begin(ctx, "disk image", 0, progress.Bytes)
-	if err := step.End(b.file(ctx, raw)); err != nil {
+	zeros, err := b.file(ctx, raw)
+	if err := step.End(err); err != nil {
 		return nil, err
 	}
 	files := make([]*targets.Output, len(formats))
@@ -52,7 +60,7 @@ func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefac
 		}
 		defer out.Discard()
 		files[i] = out
-		g.Go(func() error { return f.make(gctx, out, raw.Name()) })
+		g.Go(func() error { return f.make(gctx, out, raw.Name(), zeros) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -70,7 +78,7 @@ func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefac
 
 // make writes one file. It has the raw disk open for itself: looking for holes
 // moves a file's offset.
-func (f *Format) make(ctx context.Context, out *targets.Output, raw string) error {
+func (f *Format) make(ctx context.Context, out *targets.Output, raw string, zeros []sparse.Extent) error {
 	src, err := os.Open(raw)
 	if err != nil {
 		return err
@@ -78,7 +86,7 @@ func (f *Format) make(ctx context.Context, out *targets.Output, raw string) erro
 	defer src.Close()
 	step := progress.Begin(ctx, f.Name, 0, progress.Bytes)
 	known := false
-	err = f.Make(ctx, out, src, func(n, total int64) {
+	err = f.Make(ctx, out, &Raw{src, zeros}, func(n, total int64) {
 		if !known {
 			step.Grow(total)
 			known = true
@@ -92,9 +100,9 @@ func (f *Format) make(ctx context.Context, out *targets.Output, raw string) erro
 }
 
 // file writes the disk into a new file.
-func (b *Disk) file(ctx context.Context, f *targets.Output) error {
+func (b *Disk) file(ctx context.Context, f *targets.Output) ([]sparse.Extent, error) {
 	if err := f.Truncate(b.Size()); err != nil {
-		return fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", b.Size(), err))
+		return nil, fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", b.Size(), err))
 	}
 	return b.Write(ctx, f)
 }

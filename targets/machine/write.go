@@ -6,6 +6,8 @@ import (
 
 	"cloudy/builder/disk/ext4"
 	"cloudy/builder/disk/fat"
+	"cloudy/builder/disk/gpt"
+	"cloudy/builder/disk/sparse"
 )
 
 // Medium is what a disk is written to: a new sparse file of Size bytes, or a
@@ -15,21 +17,33 @@ type Medium interface {
 	io.WriterAt
 }
 
-// Write writes the partition table, the filesystems and the boot code.
-func (b *Disk) Write(ctx context.Context, f Medium) error {
+// Write writes the partition table, the filesystems and the boot code. It
+// returns the parts whose zeros count: who copies the disk to a medium that has
+// been used, and leaves zeros out, must not leave out those.
+func (b *Disk) Write(ctx context.Context, f Medium) ([]sparse.Extent, error) {
 	if err := b.table.Write(f); err != nil {
-		return err
+		return nil, err
 	}
+	front := b.rootPt.Start // up to where the partitions before the root are empty
 	if b.esp != nil {
-		if _, err := fat.Write(ctx, f, b.espPart.Start, b.esp, b.fat); err != nil {
-			return err
+		u, err := fat.Write(ctx, f, b.espPart.Start, b.esp, b.fat)
+		if err != nil {
+			return nil, err
 		}
+		front = b.espPart.End() - u.Free*int64(u.ClusterSize)
 	}
-	if _, err := ext4.Write(ctx, f, b.rootPt.Start, b.tree, b.ext4); err != nil {
-		return err
+	u, err := ext4.Write(ctx, f, b.rootPt.Start, b.tree, b.ext4)
+	if err != nil {
+		return nil, err
 	}
 	if b.core != nil {
-		return b.core.Install(f, b.bios.Start/512, b.bios.Size/512)
+		if err := b.core.Install(f, b.bios.Start/gpt.Sector, b.bios.Size/gpt.Sector); err != nil {
+			return nil, err
+		}
 	}
-	return nil
+	zeros := []sparse.Extent{{Offset: 0, Length: front}}
+	for _, e := range u.Fixed {
+		zeros = append(zeros, sparse.Extent{Offset: b.rootPt.Start + e.Offset, Length: e.Length})
+	}
+	return append(zeros, sparse.Extent{Offset: b.rootPt.End(), Length: b.Size() - b.rootPt.End()}), nil
 }

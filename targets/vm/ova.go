@@ -8,7 +8,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -17,13 +16,14 @@ import (
 	"cloudy/builder/fail"
 	"cloudy/builder/tree"
 	"cloudy/targets"
+	"cloudy/targets/machine"
 )
 
 // writeOVA writes an appliance: a tar archive of the description (OVF 1.1,
 // DMTF DSP0243), the manifest with the digests, and the disk, in this order
 // (section 5.1). The disk is the vmdk that the build makes anyway, or alone
 // one for this.
-func writeOVA(ctx context.Context, out *targets.Output, raw *os.File, r *targets.Request, disk *vmdkFile, alone bool, d done) error {
+func writeOVA(ctx context.Context, out *targets.Output, raw *machine.Raw, r *targets.Request, disk *vmdkFile, alone bool, d done) error {
 	if alone {
 		f, err := targets.Create(filepath.Join(r.OutDir, disk.name))
 		if err != nil {

@@ -3,7 +3,6 @@ package vm
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	"cloudy/builder/disk/qcow2"
@@ -22,19 +21,19 @@ func formats(r *targets.Request, names []string) []machine.Format {
 	shared := &vmdkFile{name: r.BaseName + ".vmdk", ready: make(chan struct{})}
 	all := map[string]machine.Format{
 		Raw: {Usage: qemuUsage(r, Raw)},
-		QCOW2: {Usage: qemuUsage(r, QCOW2), Make: func(ctx context.Context, out *targets.Output, raw *os.File, d done) error {
-			return qcow2.Write(ctx, out, raw, qcow2.Options{Progress: d})
+		QCOW2: {Usage: qemuUsage(r, QCOW2), Make: func(ctx context.Context, out *targets.Output, raw *machine.Raw, d done) error {
+			return qcow2.Write(ctx, out, raw.File, qcow2.Options{Progress: d})
 		}},
 		VMDK: {
 			Usage: fmt.Sprintf("VMware: vmkfstools -i %s.vmdk node.vmdk; VirtualBox: attach %[1]s.vmdk to a machine", r.BaseName),
-			Make: func(ctx context.Context, out *targets.Output, raw *os.File, d done) error {
+			Make: func(ctx context.Context, out *targets.Output, raw *machine.Raw, d done) error {
 				return shared.write(ctx, out, raw, id, d)
 			},
 		},
 		VHDX: {
 			Usage: fmt.Sprintf("Hyper-V: New-VM -Generation 2 -VHDPath %s.vhdx", r.BaseName),
-			Make: func(ctx context.Context, out *targets.Output, raw *os.File, d done) error {
-				n, err := vhdx.Write(ctx, out, raw, vhdx.Options{ID: id, Progress: d})
+			Make: func(ctx context.Context, out *targets.Output, raw *machine.Raw, d done) error {
+				n, err := vhdx.Write(ctx, out, raw.File, vhdx.Options{ID: id, Progress: d})
 				if err != nil {
 					return err
 				}
@@ -43,7 +42,7 @@ func formats(r *targets.Request, names []string) []machine.Format {
 		},
 		OVA: {
 			Usage: fmt.Sprintf("VBoxManage import %s.ova; VMware: ovftool %[1]s.ova, or Deploy OVF Template", r.BaseName),
-			Make: func(ctx context.Context, out *targets.Output, raw *os.File, d done) error {
+			Make: func(ctx context.Context, out *targets.Output, raw *machine.Raw, d done) error {
 				return writeOVA(ctx, out, raw, r, shared, !slices.Contains(names, VMDK), d)
 			},
 		},
@@ -74,8 +73,8 @@ type vmdkFile struct {
 	sum   string
 }
 
-func (v *vmdkFile) write(ctx context.Context, out *targets.Output, raw *os.File, id [16]byte, d done) error {
-	err := vmdk.Write(ctx, out, raw, vmdk.Options{Name: v.name, ID: id, Progress: d})
+func (v *vmdkFile) write(ctx context.Context, out *targets.Output, raw *machine.Raw, id [16]byte, d done) error {
+	err := vmdk.Write(ctx, out, raw.File, vmdk.Options{Name: v.name, ID: id, Progress: d})
 	if err != nil {
 		return err
 	}

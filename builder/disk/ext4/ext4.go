@@ -22,6 +22,7 @@ import (
 	"io"
 	"time"
 
+	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
 	"cloudy/builder/tree"
 )
@@ -59,6 +60,11 @@ type Options struct {
 type Usage struct {
 	Blocks, FreeBlocks uint64
 	Inodes, FreeInodes uint64
+
+	// Fixed is where the superblocks, the tables and the journal are, in bytes
+	// of the filesystem. Their zeros count: who leaves zeros out when copying
+	// the image to a medium that has been used must not leave out these.
+	Fixed []sparse.Extent
 }
 
 // TooSmallError says that the tree does not fit into Options.Size.

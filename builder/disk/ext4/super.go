@@ -1,5 +1,7 @@
 package ext4
 
+import "cloudy/builder/disk/sparse"
+
 // Features, as dumpe2fs names them.
 const (
 	compatHasJournal  = 0x4
@@ -31,6 +33,9 @@ const (
 // and superblocks.
 func (w *writer) writeGroups() (Usage, error) {
 	u := Usage{Blocks: w.g.blocks, Inodes: w.g.inodes(), FreeInodes: w.g.inodes() - uint64(w.p.lastInode)}
+	for _, f := range w.g.fixed {
+		u.Fixed = append(u.Fixed, sparse.Extent{Offset: int64(f.start) * BlockSize, Length: int64(f.n) * BlockSize})
+	}
 	table := make([]byte, w.g.gdt*BlockSize)
 	out := sink{d: w.dev}
 	used := usedBlocks{fixed: w.g.fixed, pos: w.alloc.pos}

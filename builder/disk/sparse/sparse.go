@@ -3,10 +3,12 @@ package sparse
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,16 +59,26 @@ func Runs(f *os.File, block int64) ([]Extent, error) {
 	if err != nil {
 		return nil, err
 	}
+	for i, e := range extents {
+		start := e.Offset / block * block
+		extents[i] = Extent{start, (e.End()+block-1)/block*block - start}
+	}
+	return Merge(extents), nil
+}
+
+// Merge sorts extents and joins those that touch or overlap. The list that it
+// is given may be changed.
+func Merge(list []Extent) []Extent {
+	slices.SortFunc(list, func(a, b Extent) int { return cmp.Compare(a.Offset, b.Offset) })
 	var out []Extent
-	for _, e := range extents {
-		start, end := e.Offset/block*block, (e.End()+block-1)/block*block
-		if n := len(out); n > 0 && out[n-1].End() >= start {
-			out[n-1].Length = max(end, out[n-1].End()) - out[n-1].Offset
+	for _, e := range list {
+		if n := len(out); n > 0 && out[n-1].End() >= e.Offset {
+			out[n-1].Length = max(e.End(), out[n-1].End()) - out[n-1].Offset
 			continue
 		}
-		out = append(out, Extent{start, end - start})
+		out = append(out, e)
 	}
-	return out, nil
+	return out
 }
 
 // Zero says whether b has something in it and nothing but zeros: its first

@@ -1,0 +1,99 @@
+// Package metal makes images for real machines: a disk image to be written to
+// a USB stick, an SSD or a hard disk, which grows at its first boot, and a
+// hybrid ISO that runs the system from CD or USB stick and installs it.
+package metal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"cloudy/builder/fail"
+	"cloudy/targets"
+	"cloudy/targets/compress"
+	"cloudy/targets/machine"
+)
+
+// The formats.
+const (
+	Raw     = "raw"
+	RawZstd = "raw.zst"
+	RawXZ   = "raw.xz"
+	RawGzip = "raw.gz"
+)
+
+// Formats lists all of them.
+func Formats() []string { return []string{Raw, RawZstd, RawXZ, RawGzip} }
+
+// Options are the target's options in a recipe. The zero value means raw.zst,
+// as large as its content needs, for all firmwares of the architecture.
+type Options struct {
+	Formats  []string
+	DiskSize int64    // bytes, whole MiB; 0 is the content and Headroom
+	Headroom int64    // bytes; 0 is 256 MiB
+	Boot     []string // bios, uefi
+	Grow     bool     // the root filesystem grows to its partition's size at boot
+}
+
+// Target is the metal target.
+type Target struct{}
+
+var _ targets.Target = Target{}
+
+// Name is "metal".
+func (Target) Name() string { return "metal" }
+
+// options fills in the defaults and checks.
+func (Target) options(archName string, v any) ([]string, machine.Options, error) {
+	o := Options{}
+	switch v := v.(type) {
+	case nil:
+	case Options:
+		o = v
+	default:
+		return nil, machine.Options{}, fmt.Errorf("metal: options of type %T", v)
+	}
+	var errs []error
+	if len(o.Formats) == 0 {
+		o.Formats = []string{RawZstd}
+	}
+	for _, f := range o.Formats {
+		if !slices.Contains(Formats(), f) {
+			errs = append(errs, fail.Mark(fail.User, fmt.Errorf("metal: unknown format %q (%s)", f, strings.Join(Formats(), ", "))))
+		}
+	}
+	m := machine.Options{Target: "metal", DiskSize: o.DiskSize, Headroom: o.Headroom, Boot: o.Boot, Grow: o.Grow}
+	errs = append(errs, m.Check(archName))
+	return slices.Compact(slices.Sorted(slices.Values(o.Formats))), m, errors.Join(errs...)
+}
+
+// Validate implements targets.Target.
+func (t Target) Validate(archName string, options any) error {
+	_, _, err := t.options(archName, options)
+	return err
+}
+
+// Build implements targets.Target. A root without a kernel or without the
+// boot loaders' packages, and a disk that is too small, are the user's errors.
+func (t Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact, error) {
+	names, o, err := t.options(r.Arch, r.Options)
+	if err != nil {
+		return nil, err
+	}
+	disk, err := machine.Plan(ctx, &r, o)
+	if err != nil {
+		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
+	}
+	list, err := disk.Build(ctx, formats(&r, names))
+	if err != nil {
+		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
+	}
+	return list, nil
+}
+
+// compressions are those of the formats that are a packed disk.
+func compressions() map[string]compress.Format {
+	return map[string]compress.Format{RawZstd: compress.Zstd, RawXZ: compress.XZ, RawGzip: compress.Gzip}
+}
