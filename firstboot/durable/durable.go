@@ -22,6 +22,7 @@ const suffix = ".cloudy-tmp"
 // are made with mode 0755.
 func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 	dir := filepath.Dir(path)
+	point(path, "begin")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
@@ -36,6 +37,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 			err = fmt.Errorf("write %s: %w", path, err)
 		}
 	}()
+	point(path, "created")
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
@@ -48,9 +50,11 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if err := f.Close(); err != nil {
 		return err
 	}
+	point(path, "written")
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
+	point(path, "renamed")
 	return syncDir(dir)
 }
 
@@ -69,12 +73,14 @@ func Update(path string, data []byte, mode fs.FileMode) (changed bool, err error
 
 // Remove deletes a file for good; a missing one is no error.
 func Remove(path string) error {
+	point(path, "remove")
 	if err := os.Remove(path); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
 	}
+	point(path, "removed")
 	return syncDir(filepath.Dir(path))
 }
 

@@ -51,7 +51,8 @@ func tampered(token string, at int) string {
 }
 
 // TestKilledWhileJoining kills a node's agent at random moments, from before
-// its keys to after its first record; the inviter is killed once as well.
+// its keys to after its first record; the inviter is killed now and then as
+// well.
 func TestKilledWhileJoining(t *testing.T) {
 	l, a := founder(t)
 	b := l.node("b", 2, 2, nodeconfig.Config{})
@@ -59,9 +60,9 @@ func TestKilledWhileJoining(t *testing.T) {
 	// leaves it.
 	token := a.invite()
 	b.write("/boot/firmware/cloudy.txt", "my invitation:\r\n"+token+"\r\n")
-	for i := range 12 {
+	for i := range 40 {
 		b.start()
-		if i == 6 {
+		if i%10 == 6 {
 			a.stop(syscall.SIGKILL)
 			a.start()
 		}

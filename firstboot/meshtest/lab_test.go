@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
-	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -31,24 +32,38 @@ func need(t *testing.T, ok bool, reason string) {
 	t.Skip(reason)
 }
 
-var buildOnce = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "cloudy-node-bin-")
+// binDir holds what is built for the tests of this run.
+var binDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "cloudy-node-bin-") })
+
+func build(name string, flags ...string) (string, error) {
+	dir, err := binDir()
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(dir, "cloudy-node")
-	cmd := exec.Command("go", "build", "-o", bin, "cloudy/firstboot/cmd/cloudy-node")
+	bin := filepath.Join(dir, name)
+	cmd := exec.Command("go", append(append([]string{"build", "-o", bin}, flags...), "cloudy/firstboot/cmd/cloudy-node")...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return bin, nil
-})
+}
+
+var buildOnce = sync.OnceValues(func() (string, error) { return build("cloudy-node") })
+
+// atOnce is how many tests run at once. They wait far more than they work.
+const atOnce = "8"
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked {
+		flag.Set("test.parallel", atOnce)
+	}
 	code := m.Run()
-	if bin, err := buildOnce(); err == nil {
-		os.RemoveAll(filepath.Dir(bin))
+	if dir, err := binDir(); err == nil {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
@@ -64,7 +79,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	t.Parallel() // they wait more than they work
+	t.Parallel()
 	need(t, os.Geteuid() == 0, "needs root for network namespaces")
 	for _, tool := range []string{"ip", "nsenter", "tincd", "ping", "dbus-daemon", "avahi-daemon", "avahi-browse"} {
 		_, err := exec.LookPath(tool)
@@ -76,7 +91,7 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: t.TempDir(), id: fmt.Sprintf("cl%d%x", os.Getpid()%100000, fnv32(t.Name())%4096), bin: bin, nodes: map[string]*node{}}
+	l := &lab{t: t, dir: t.TempDir(), id: fmt.Sprintf("cl%d-%d", os.Getpid(), labs.Add(1)), bin: bin, nodes: map[string]*node{}}
 	// dbus-daemon and avahi-daemon give up root and read their files then.
 	for d := l.dir; d != "/tmp" && len(d) > 4; d = filepath.Dir(d) {
 		os.Chmod(d, 0o755)
@@ -89,12 +104,8 @@ func newLab(t *testing.T) *lab {
 	return l
 }
 
-// fnv32 tells labs of one run apart.
-func fnv32(s string) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(s))
-	return h.Sum32()
-}
+// labs tells labs of one run apart.
+var labs atomic.Int32
 
 func (l *lab) router() string { return l.id + "r" }
 
@@ -122,6 +133,8 @@ type node struct {
 	root  string
 	under string // underlay address
 	pid   int    // of the process that holds the namespaces
+	bin   string // the agent
+	env   []string
 	agent *exec.Cmd
 	done  chan error
 }
@@ -129,12 +142,24 @@ type node struct {
 // node makes a node in a domain, with its bus and Avahi running.
 func (l *lab) node(name string, domain, host int, conf nodeconfig.Config) *node {
 	l.t.Helper()
-	n := &node{l: l, name: name, ns: l.id + name, root: filepath.Join(l.dir, name), under: fmt.Sprintf("10.50.%d.%d", domain, host)}
+	return l.nodeOn(l.cable, name, domain, host, conf)
+}
+
+// cable is a perfect link between two namespaces.
+func (l *lab) cable(ns, dev, peerNS, peer string) {
+	l.t.Helper()
+	l.ip("link", "add", dev, "netns", ns, "type", "veth", "peer", "name", peer, "netns", peerNS)
+}
+
+// nodeOn is node with a link of another kind.
+func (l *lab) nodeOn(link func(ns, dev, peerNS, peer string), name string, domain, host int, conf nodeconfig.Config) *node {
+	l.t.Helper()
+	n := &node{l: l, name: name, ns: l.id + name, bin: l.bin, root: filepath.Join(l.dir, name), under: fmt.Sprintf("10.50.%d.%d", domain, host)}
 	l.nodes[name] = n
 	l.ip("netns", "add", n.ns)
 	l.t.Cleanup(func() { exec.Command("ip", "netns", "del", n.ns).Run() })
 	peer := "to" + name
-	l.ip("link", "add", "u0", "netns", n.ns, "type", "veth", "peer", "name", peer, "netns", l.router())
+	link(n.ns, "u0", l.router(), peer)
 	l.ip("-n", l.router(), "link", "set", peer, "master", fmt.Sprintf("br%d", domain))
 	l.ip("-n", l.router(), "link", "set", peer, "up")
 	l.ip("-n", n.ns, "link", "set", "lo", "up")
@@ -249,8 +274,9 @@ func (n *node) start() {
 		n.l.t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := n.command(context.Background(), n.l.bin, "--root", n.root, "run", "-v")
+	cmd := n.command(context.Background(), n.bin, "--root", n.root, "run", "-v")
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), n.env...)
 	if err := cmd.Start(); err != nil {
 		n.l.t.Fatal(err)
 	}
@@ -310,17 +336,22 @@ func (n *node) rss() (kib int) {
 	return kib
 }
 
+// logs is the end of everybody's log.
+func (l *lab) logs() string {
+	var logs []string
+	for _, n := range l.nodes {
+		logs = append(logs, n.log())
+	}
+	return strings.Join(logs, "\n")
+}
+
 // eventually polls until ok.
 func (l *lab) eventually(limit time.Duration, what string, ok func() bool) time.Duration {
 	l.t.Helper()
 	start := time.Now()
 	for !ok() {
 		if time.Since(start) > limit {
-			var logs []string
-			for _, n := range l.nodes {
-				logs = append(logs, n.log())
-			}
-			l.t.Fatalf("after %s: not %s\n%s", limit, what, strings.Join(logs, "\n"))
+			l.t.Fatalf("after %s: not %s\n%s", limit, what, l.logs())
 		}
 		time.Sleep(150 * time.Millisecond)
 	}
