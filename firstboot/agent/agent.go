@@ -86,6 +86,9 @@ type Agent struct {
 	health   map[string]serviceHealth
 	extra    map[string]membership.Service // published over the control socket
 	pending  *ResetRequest
+	double   double // another machine with this node's keys
+	becomes  bool   // the reset that is pending is because of that
+	seen     map[membership.Name]time.Time
 	hurry    bool                 // somebody did something: no waiting for the next attempt
 	busy     bool                 // fetching
 	badFetch map[string]time.Time // digests that did not help, until when
@@ -106,6 +109,8 @@ type standing struct {
 	Services membership.Signed     `json:"services"` // the last list signed
 	NAT      bool                  `json:"nat,omitempty"`
 	Rotating int                   `json:"rotating,omitempty"` // step of a change of keys that this node leads
+	Lot      string                `json:"lot,omitempty"`      // drawn because another machine may have this node's key, see double.go
+	MinSeq   uint64                `json:"min_seq,omitempty"`  // of the next record
 }
 
 const standingFile = "mesh.json"
@@ -123,6 +128,7 @@ func New(o Options) *Agent {
 		health:   map[string]serviceHealth{},
 		extra:    map[string]membership.Service{},
 		badFetch: map[string]time.Time{},
+		seen:     map[membership.Name]time.Time{},
 	}
 	for _, s := range a.stages() {
 		a.status.Stages = append(a.status.Stages, StageStatus{Name: s.name, State: Pending})
@@ -342,6 +348,8 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil
 	a.told, a.quiet = map[membership.Name]told{}, map[membership.Name]time.Time{}
 	a.refused = map[string]error{}
+	clear(a.seen)
+	a.double.losses = nil
 	return nil
 }
 

@@ -273,8 +273,12 @@ func (a *Agent) reset(ctx context.Context, q ResetRequest) (struct{}, error) {
 // doReset runs in the reconciler, between two rounds.
 func (a *Agent) doReset(ctx context.Context) error {
 	a.mu.Lock()
-	q := a.pending
-	a.pending = nil
+	q, becomes := a.pending, a.becomes
+	a.pending, a.becomes = nil, false
+	if becomes {
+		a.double.marked = time.Now()
+		a.status.Cloned = true
+	}
 	a.mu.Unlock()
 	if q == nil {
 		return nil

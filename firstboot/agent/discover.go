@@ -235,6 +235,9 @@ func (a *Agent) fetch(ctx context.Context, p gossip.Peer, what string) (bool, er
 		}
 		w, err := client.Return(ctx, to, m.Node.Key, rec)
 		if err != nil {
+			if ref, ok := refusedAs(err); ok {
+				a.contested(ref)
+			}
 			return false, err
 		}
 		return a.adopt(w.Keys)

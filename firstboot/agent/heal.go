@@ -90,6 +90,13 @@ func (a *Agent) watchLinks(ctx context.Context) {
 		}
 		if ctx.Err() == nil && h.heard(time.Now(), answers) {
 			a.log.Warn("a link is up and nothing crosses it, starting tincd again")
+			a.mu.Lock()
+			for l, answered := range answers {
+				if !answered {
+					a.linkBack(l)
+				}
+			}
+			a.mu.Unlock()
 			a.tincMu.Lock()
 			err := sup.Restart(ctx)
 			a.tincMu.Unlock()

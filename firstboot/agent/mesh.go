@@ -92,8 +92,10 @@ func (a *Agent) network(links []membership.Name) tinc.Network {
 }
 
 // reachable returns the members that tincd reaches now.
-func (a *Agent) reachable() []membership.Name {
-	return tinc.Network{RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}.Reachable()
+func (a *Agent) reachable() []membership.Name { return a.tincState().Reachable() }
+
+func (a *Agent) tincState() tinc.Network {
+	return tinc.Network{RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}
 }
 
 // chooseLinks keeps three links to members that live, and takes another IPv4
@@ -110,7 +112,8 @@ func (a *Agent) chooseLinks() error {
 		changed = true
 	}
 	reach := map[membership.Name]bool{}
-	for _, n := range a.reachable() {
+	since := a.tincState().Since()
+	for n := range since {
 		reach[n] = true
 	}
 	now := time.Now()
@@ -125,6 +128,10 @@ func (a *Agent) chooseLinks() error {
 	for _, l := range st.Links {
 		if reach[l] {
 			delete(a.quiet, l)
+			if was := a.seen[l]; !was.IsZero() && was != since[l] {
+				a.linkBack(l)
+			}
+			a.seen[l] = since[l]
 		} else if a.quiet[l].IsZero() {
 			a.quiet[l] = now
 		}
@@ -195,10 +202,13 @@ func (a *Agent) signRecord() error {
 	m, st := a.roster.Mesh(), a.standing
 	n := membership.Node{
 		Version: 1, Mesh: m.ID, Key: a.id.Key(), Host: a.host, RSA: a.id.RSAPublic(), Endpoints: a.endpoints(),
-		TincPort: uint16(a.conf.Mesh.TincPort), JoinPort: uint16(a.conf.Mesh.JoinPort), Salt: st.Salt, Links: st.Links, Agent: a.opts.Version,
+		TincPort: uint16(a.conf.Mesh.TincPort), JoinPort: uint16(a.conf.Mesh.JoinPort), Salt: st.Salt, Links: st.Links, Agent: a.opts.Version, Lot: st.Lot,
 	}
 	if old, _, err := st.Record.Verify(m); err == nil {
 		n.Seq = old.Seq
+		if st.MinSeq > n.Seq {
+			n.Seq = st.MinSeq - 1
+		}
 		was, _ := json.Marshal(old)
 		is, _ := json.Marshal(n)
 		if bytes.Equal(was, is) {
@@ -323,13 +333,16 @@ func (a *Agent) tellLinks(ctx context.Context) {
 		a.mu.Lock()
 		t := a.told[l]
 		a.mu.Unlock()
-		if !ok || t.digest == digest || time.Since(t.tried) < tellPause {
+		if !ok || (t.digest == digest && time.Since(t.tried) < tellAgain) || time.Since(t.tried) < tellPause {
 			continue
 		}
 		wg.Go(func() {
 			t := told{digest: t.digest, tried: time.Now()}
-			if a.tell(ctx, m, rec) {
+			ok, again := a.tell(ctx, m, rec)
+			if ok {
 				t.digest = digest
+			} else if again {
+				t.tried = time.Time{}
 			}
 			a.mu.Lock()
 			a.told[l] = t
@@ -352,22 +365,22 @@ const (
 	tellPause   = 30 * time.Second
 )
 
-// tell gives a member this node's record, at one of its addresses.
-func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRecord) bool {
+// tell gives a member this node's record, at one of its addresses. Where it
+// did not take it, again says that there will be a better one at once.
+func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRecord) (ok, again bool) {
 	client := join.Client{Private: a.id.Private()}
 	for _, e := range m.Node.Endpoints {
 		w, err := client.Return(ctx, netip.AddrPortFrom(e, m.Node.JoinPort), m.Node.Key, rec)
 		if err == nil {
 			a.learn(w)
-			return true
+			return true, false
 		}
 		a.log.Debug("link cannot be told", "member", m.Name(), "at", e, "error", err)
-		var ref *join.Refusal
-		if errors.As(err, &ref) {
-			return false
+		if ref, ok := refusedAs(err); ok {
+			return false, a.contested(ref)
 		}
 	}
-	return false
+	return false, false
 }
 
 // learn takes in what a member told. One bad record spoils no other.

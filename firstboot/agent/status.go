@@ -47,8 +47,9 @@ type Status struct {
 	Members  int             `json:"members"` // known, itself included
 	Alive    int             `json:"alive"`   // of those, heard of now
 	Links    []string        `json:"links,omitempty"`
-	Seed     string          `json:"seed,omitempty"`   // where the invitation came from
-	Cloned   bool            `json:"cloned,omitempty"` // keys were made anew: this was a copy of another node
+	Seed     string          `json:"seed,omitempty"`    // where the invitation came from
+	Cloned   bool            `json:"cloned,omitempty"`  // keys were made anew: this was a copy of another node
+	Doubled  bool            `json:"doubled,omitempty"` // another machine has, or lately had, this node's keys
 	Stages   []StageStatus   `json:"stages"`
 	Updated  time.Time       `json:"updated"`
 }
@@ -85,6 +86,7 @@ func (a *Agent) Status() Status {
 		s.Ready = s.Ready && x.State == Done
 	}
 	s.Updated = time.Now()
+	s.Doubled = !a.double.marked.IsZero() && time.Since(a.double.marked) < doubleMarked
 	s.Members, s.Alive = 0, 0
 	if a.id != nil {
 		s.Name = a.id.Name()

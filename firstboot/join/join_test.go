@@ -308,8 +308,23 @@ func TestReturn(t *testing.T) {
 	if _, err := (Client{private}).Return(t.Context(), w.at, root, rec); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := w.state.Roster.Get(membership.KeyOf(private).Name()); !ok || w.heard != 1 {
+	if _, ok := w.state.Roster.Get(membership.KeyOf(private).Name()); !ok || w.heard == 0 {
 		t.Errorf("known: %v, heard %d times", ok, w.heard)
+	}
+	// Another record with the same number is another machine's, or of a
+	// backup: the answer is the one that is known. The same one is not.
+	twin, err := membership.SignNode(private, adm.Chain, membership.Node{Mesh: w.mesh.ID, Seq: 1, Host: "twin", RSA: rsaDER(), TincPort: 655, JoinPort: 7655})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = Client{private}.Return(t.Context(), w.at, root, twin)
+	wantCode(t, err, CodeDouble)
+	var double *Refusal
+	if errors.As(err, &double) && (double.Record == nil || double.Record.Record.Digest() != rec.Record.Digest()) {
+		t.Errorf("the answer has the record %+v", double.Record)
+	}
+	if _, err := (Client{private}).Return(t.Context(), w.at, root, rec); err != nil {
+		t.Errorf("the same record again: %v", err)
 	}
 	// Somebody else's connection with a copied record gets no keys.
 	_, err = Client{newKey()}.Return(t.Context(), w.at, root, rec)

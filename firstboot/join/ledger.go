@@ -142,7 +142,7 @@ func (l *Ledger) Redeem(v membership.Invitation, key membership.Key, host string
 	defer l.mu.Unlock()
 	i, ok := l.list[v.Nonce]
 	if !ok {
-		return nil, &Refusal{401, CodeForeign, "this invitation is not known here"}
+		return nil, refusal(401, CodeForeign, "this invitation is not known here")
 	}
 	for _, u := range i.Used {
 		if u.Key == key {
@@ -152,13 +152,13 @@ func (l *Ledger) Redeem(v membership.Invitation, key membership.Key, host string
 	// The ledger's copy decides, not the token's.
 	switch v := i.Invitation; {
 	case v.Holder != nil && *v.Holder != key:
-		return nil, &Refusal{409, CodeUsed, "this invitation is for another node"}
+		return nil, refusal(409, CodeUsed, "this invitation is for another node")
 	case len(i.Used) >= v.Uses:
-		return nil, &Refusal{409, CodeUsed, "this invitation was used by another node"}
+		return nil, refusal(409, CodeUsed, "this invitation was used by another node")
 	case i.Cancelled:
-		return nil, &Refusal{410, CodeCancelled, "this invitation was taken back"}
+		return nil, refusal(410, CodeCancelled, "this invitation was taken back")
 	case l.now().Unix() >= v.Expires:
-		return nil, &Refusal{410, CodeExpired, "this invitation has expired"}
+		return nil, refusal(410, CodeExpired, "this invitation has expired")
 	}
 	chain, err := admit()
 	if err != nil {

@@ -104,13 +104,13 @@ func (s *Server) post(handle func(State, *http.Request) (*Welcome, error)) http.
 		from := remote(r)
 		if !s.limits.allow(from, s.Now()) {
 			w.Header().Set("Retry-After", "10")
-			refuse(w, &Refusal{429, CodeBusy, "asked too often"})
+			refuse(w, refusal(429, CodeBusy, "asked too often"))
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxRequest)
 		st, ok := s.Member.State()
 		if !ok {
-			refuse(w, &Refusal{503, CodeNotYet, "this node is in no mesh itself"})
+			refuse(w, refusal(503, CodeNotYet, "this node is in no mesh itself"))
 			return
 		}
 		welcome, err := handle(st, r)
@@ -118,17 +118,17 @@ func (s *Server) post(handle func(State, *http.Request) (*Welcome, error)) http.
 		switch {
 		case errors.As(err, &ref):
 		case errors.Is(err, membership.ErrRevoked):
-			ref = &Refusal{403, CodeRevoked, "this node was revoked"}
+			ref = refusal(403, CodeRevoked, "this node was revoked")
 		case errors.Is(err, membership.ErrSignature):
-			ref = &Refusal{401, CodeSignature, "bad signature"}
+			ref = refusal(401, CodeSignature, "bad signature")
 		case errors.Is(err, membership.ErrMesh), errors.Is(err, membership.ErrChain):
-			ref = &Refusal{401, CodeForeign, "not of this mesh"}
+			ref = refusal(401, CodeForeign, "not of this mesh")
 		case errors.Is(err, roster.ErrTaken):
-			ref = &Refusal{409, CodeTaken, "the name belongs to another key"}
+			ref = refusal(409, CodeTaken, "the name belongs to another key")
 		case errors.Is(err, membership.ErrFormat):
-			ref = &Refusal{400, CodeMalformed, "malformed request"}
+			ref = refusal(400, CodeMalformed, "malformed request")
 		case err != nil:
-			ref = &Refusal{500, CodeInternal, "internal error"}
+			ref = refusal(500, CodeInternal, "internal error")
 		default:
 			welcome.Now, welcome.Observed = s.Now().Unix(), from
 			s.Log.Info("let in", "from", from, "path", r.URL.Path)
@@ -146,12 +146,12 @@ func (s *Server) get(handle func(State, *http.Request) any) http.HandlerFunc {
 		st, ok := s.Member.State()
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		if !ok || local == nil || !within(st.Mesh, local.String()) || !within(st.Mesh, r.RemoteAddr) {
-			refuse(w, &Refusal{403, CodeForeign, "for members, on the mesh's addresses"})
+			refuse(w, refusal(403, CodeForeign, "for members, on the mesh's addresses"))
 			return
 		}
 		v := handle(st, r)
 		if v == nil {
-			refuse(w, &Refusal{404, "unknown", "not known here"})
+			refuse(w, refusal(404, "unknown", "not known here"))
 			return
 		}
 		answer(w, http.StatusOK, v)
@@ -203,10 +203,10 @@ func (s *Server) join(st State, r *http.Request) (*Welcome, error) {
 	}
 	self := membership.KeyOf(s.Private)
 	if v.Issuer != self || v.Mesh != st.Mesh.ID {
-		return nil, &Refusal{401, CodeForeign, "this invitation was not given out here"}
+		return nil, refusal(401, CodeForeign, "this invitation was not given out here")
 	}
 	if key, ok := peerKey(*r.TLS); !ok || key != j.Key {
-		return nil, &Refusal{401, CodeSignature, "the connection is not the newcomer's"}
+		return nil, refusal(401, CodeSignature, "the connection is not the newcomer's")
 	}
 	if m, ok := st.Roster.Get(j.Key.Name()); ok && m.Node.Key != j.Key {
 		return nil, fmt.Errorf("%s: %w", j.Key.Name(), roster.ErrTaken)
@@ -229,7 +229,7 @@ func (s *Server) join(st State, r *http.Request) (*Welcome, error) {
 	if certs[0].RSA != membership.HashOf(j.RSA) {
 		// The same key with another tinc key: half of an identity file
 		// cannot be, so somebody plays.
-		return nil, &Refusal{409, CodeUsed, "admitted before with another tinc key"}
+		return nil, refusal(409, CodeUsed, "admitted before with another tinc key")
 	}
 	w := s.welcome(st, j.Key)
 	w.Genesis, w.Chain = st.Mesh.Raw, chain
@@ -247,7 +247,13 @@ func (s *Server) back(st State, r *http.Request) (*Welcome, error) {
 		return nil, err
 	}
 	if key, ok := peerKey(*r.TLS); !ok || key != n.Key {
-		return nil, &Refusal{401, CodeSignature, "the connection is not the member's"}
+		return nil, refusal(401, CodeSignature, "the connection is not the member's")
+	}
+	if m, ok := st.Roster.Get(n.Key.Name()); ok && m.Node.Key == n.Key &&
+		(m.Node.Seq > n.Seq || m.Node.Seq == n.Seq && m.Record.Record.Digest() != req.Record.Record.Digest()) {
+		ref := refusal(409, CodeDouble, "a newer record of this node is known")
+		ref.Record = &m.Record
+		return nil, ref
 	}
 	if _, err := st.Roster.AddNode(req.Record); err != nil {
 		return nil, err

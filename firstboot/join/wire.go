@@ -56,6 +56,13 @@ type Refusal struct {
 	Status int    `json:"-"`
 	Code   string `json:"code"`
 	Text   string `json:"text"`
+
+	// Record comes with CodeDouble: the record that the member has.
+	Record *membership.NodeRecord `json:"record,omitempty"`
+}
+
+func refusal(status int, code, text string) *Refusal {
+	return &Refusal{Status: status, Code: code, Text: text}
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("refused: %s", r.Text) }
@@ -77,6 +84,7 @@ const (
 	CodeRevoked   = "revoked"      // 403
 	CodeUsed      = "used"         // 409: by another node
 	CodeTaken     = "taken"        // 409: the name belongs to another key
+	CodeDouble    = "double"       // 409: a newer record of the same key is known
 	CodeExpired   = "expired"      // 410
 	CodeCancelled = "cancelled"    // 410
 	CodeBusy      = "busy"         // 429: asked too often

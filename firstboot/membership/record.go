@@ -27,15 +27,16 @@ type Node struct {
 	Version   int          `json:"v"`
 	Mesh      Hash         `json:"m"`
 	Key       Key          `json:"k"`
-	Seq       uint64       `json:"seq"`          // the higher one counts
-	Host      string       `json:"host"`         // host name, for people
-	RSA       []byte       `json:"rsa"`          // tinc's public key, PKCS #1 DER
-	Endpoints []netip.Addr `json:"at,omitempty"` // where tinc and the join endpoint are reached; none behind a NAT
-	TincPort  uint16       `json:"tinc"`         // TCP and UDP
-	JoinPort  uint16       `json:"join"`         // TCP
-	Salt      uint32       `json:"salt"`         // of Address4
-	Links     []Name       `json:"to,omitempty"` // members that it connects to, who keep its host file
-	Agent     string       `json:"sw,omitempty"` // version of the agent, for people
+	Seq       uint64       `json:"seq"`           // the higher one counts
+	Host      string       `json:"host"`          // host name, for people
+	RSA       []byte       `json:"rsa"`           // tinc's public key, PKCS #1 DER
+	Endpoints []netip.Addr `json:"at,omitempty"`  // where tinc and the join endpoint are reached; none behind a NAT
+	TincPort  uint16       `json:"tinc"`          // TCP and UDP
+	JoinPort  uint16       `json:"join"`          // TCP
+	Salt      uint32       `json:"salt"`          // of Address4
+	Links     []Name       `json:"to,omitempty"`  // members that it connects to, who keep its host file
+	Agent     string       `json:"sw,omitempty"`  // version of the agent, for people
+	Lot       string       `json:"lot,omitempty"` // drawn when another machine with this key showed itself; the larger one yields
 }
 
 // NodeRecord is a Node as it travels, with what proves that it is a member.
@@ -127,6 +128,8 @@ func (r NodeRecord) Verify(m Mesh) (Node, []Certificate, error) {
 		return bad("links")
 	case !printable(n.Agent, 40):
 		return bad("version of the agent")
+	case !printable(n.Lot, 32):
+		return bad("lot")
 	}
 	if _, err := CheckRSA(n.RSA); err != nil {
 		return fail(err)

@@ -282,6 +282,18 @@ func (n Network) Reachable() []membership.Name {
 	return out
 }
 
+// Since returns the members that tincd reaches now, with when it found each of
+// them, itself left out.
+func (n Network) Since() map[membership.Name]time.Time {
+	out := map[membership.Name]time.Time{}
+	for _, name := range n.Reachable() {
+		if info, err := os.Stat(filepath.Join(n.upDir(), string(name))); err == nil {
+			out[name] = info.ModTime()
+		}
+	}
+	return out
+}
+
 // ForgetReachable is for when tincd starts: it reports everybody anew.
 func (n Network) ForgetReachable() {
 	for _, name := range n.Reachable() {
