@@ -149,6 +149,9 @@ var (
 // ValidServiceType says whether t is a DNS-SD service type as RFC 6335 has it.
 func ValidServiceType(t string) bool { return serviceType.MatchString(t) }
 
+// ValidHostName says whether name is a host name of one label.
+func ValidHostName(name string) bool { return hostName.MatchString(name) }
+
 // ValidNetwork says whether name can name a mesh.
 func ValidNetwork(name string) bool { return networkName.MatchString(name) }
 
