@@ -11,6 +11,10 @@ TESTFLAGS ?=
 # Flags for the benchmark; `make bench BENCHFLAGS=-help` lists them.
 BENCHFLAGS ?=
 
+# Architectures whose images can have the node's agent; make image takes this
+# machine's own alone.
+AGENTS ?= amd64,arm64,armhf,i386,riscv64
+
 GO ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2 # 2026.2.2
 
@@ -34,14 +38,16 @@ endif
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+image: AGENTS = native
 image: build ## build the image of a node into out/
 	$(BIN)/cloudy build --out $(OUT) $(IMAGE)
 
 build: $(BIN)/cloudy ## build the program, bin/cloudy
 
 # Go knows best whether there is anything to do. The binary is static: it runs
-# itself inside of roots that have no libc.
+# itself inside of roots that have no libc. The node's agent is built in.
 $(BIN)/cloudy: FORCE
+	@$(GO) run ./scripts/agents -arch $(AGENTS)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $@ ./builder/cmd/cloudy
 
 test: deps ## run all tests; what they need is installed first where that can be done
@@ -72,3 +78,4 @@ docs: ## write the generated parts of docs/
 
 clean: ## remove what was built here (the store of downloads stays: cloudy cache gc)
 	rm -rf $(BIN) $(OUT)
+	rm -f builder/nodeagent/embedded/*.zst builder/nodeagent/embedded/index.json

@@ -34,6 +34,19 @@ variable "firmware" {
   description = "Firmware that real machines load into their network cards and disks."
 }
 
+variable "network" {
+  type        = string
+  default     = null
+  description = "The mesh that the node joins; without a name any mesh that it is invited to."
+}
+
+variable "invitation" {
+  type        = string
+  default     = null
+  sensitive   = true
+  description = "An invitation for all nodes of the image. Better give each node its own, in cloudy.txt on the boot partition."
+}
+
 locals {
   kernel = {
     amd64 = "linux-image-cloud-amd64"
@@ -125,16 +138,18 @@ image "node" {
     ],
   )
 
+  # The node's agent: keys and names at first boot, then the mesh. It also
+  # keeps services off that Debian starts before anybody has configured them.
+  mesh {
+    network    = var.network
+    invitation = var.invitation
+  }
+
   units {
     enable = ["avahi-daemon.service"]
-    # Services are turned on by the node, not by being installed.
-    disable = [
-      "etcd.service",
-      "named.service",
-      "serf.service",
-      "snmpd.service",
-      "squid.service",
-    ]
+    # The agent makes the host keys; an RSA key of sshd's own takes minutes on
+    # a small board.
+    mask = ["sshd-keygen.service"]
   }
 
   target "vm" {

@@ -152,7 +152,8 @@ func TestNode(t *testing.T) {
 		}
 		for i, want := range []string{"bios", "uefi, secure boot off", "uefi, secure boot on"} {
 			console, err := os.ReadFile(filepath.Join(dir, "console-"+[]string{"bios", "uefi", "secure-boot"}[i]+".log"))
-			if err != nil || !strings.Contains(string(console), "CLOUDY-BOOT "+want) || !strings.Contains(string(console), "CLOUDY-READY healthy") {
+			if err != nil || !strings.Contains(string(console), "CLOUDY-BOOT "+want) || !strings.Contains(string(console), "CLOUDY-READY healthy") ||
+				!strings.Contains(string(console), "CLOUDY-AGENT identity done, network done, join waiting") {
 				t.Errorf("the console of boot %d does not say %q: %v", i, want, err)
 			}
 		}
@@ -229,6 +230,25 @@ func TestJudge(t *testing.T) {
 		r.judge(tc.said, tc.err, tc.about)
 		if r.State != tc.state || !strings.Contains(r.Reason, tc.reason) {
 			t.Errorf("%s: %s, %q", tc.name, r.State, r.Reason)
+		}
+	}
+}
+
+func TestJudgeAgent(t *testing.T) {
+	for _, tc := range []struct {
+		name, said, state string
+		wanted            bool
+	}{
+		{"no agent", "", "healthy", false},
+		{"silent", "", "broken", true},
+		{"uninvited", "identity done, network done, join waiting", "healthy", true},
+		{"no identity", "identity failed", "broken", true},
+		{"a file", "identity done, network waiting", "healthy", false},
+	} {
+		r := checked{State: "healthy"}
+		r.judgeAgent(tc.wanted, tc.said)
+		if r.State != tc.state || r.Agent != tc.said {
+			t.Errorf("%s: %+v", tc.name, r)
 		}
 	}
 }

@@ -35,6 +35,7 @@ type checked struct {
 	State       string   `json:"state"`       // healthy, degraded, broken, timeout or ended
 	Reason      string   `json:"reason,omitempty"`
 	Units       []string `json:"units,omitempty"` // failed ones
+	Agent       string   `json:"agent,omitempty"` // how far the node's agent is, stage by stage
 	Seconds     float64  `json:"seconds"`
 	Console     string   `json:"console,omitempty"` // its last lines, when not healthy
 }
@@ -51,7 +52,9 @@ func (a *App) checkCommand() *cobra.Command {
 		Short:   "Boot an image without hands and say whether it is healthy",
 		Long: `Boot an image in a virtual machine and wait for the line in which the node itself
 says how it is: the unit cloudy-ready.service writes "CLOUDY-READY healthy", or
-"CLOUDY-READY degraded:" with the units that failed, to the console. The image (by
+"CLOUDY-READY degraded:" with the units that failed, to the console, and before it
+how far the node's agent is. A node without an invitation is healthy when it has its
+identity and waits for one. The image (by
 default the target "vm" of the image "node") is built first if need be; a FILE that
 ends in .raw or .qcow2 is taken as it is. The machine has no network but its own, and
 what it writes is thrown away.
@@ -142,7 +145,7 @@ func bootOnce(ctx context.Context, b *bootable, firmware string, timeout time.Du
 	c.Disk, c.Format = b.disk("raw", "qcow2")
 	c.Firmware, c.Snapshot = firmwares()[firmware], true
 	r := &checked{Image: b.name, Disk: c.Disk, Firmware: firmware}
-	lines := &lineLog{step: step}
+	lines := &lineLog{step: step, said: map[string]string{}}
 	c.SerialLog = lines
 	if console != "" {
 		f, err := os.Create(console)
@@ -175,7 +178,8 @@ func bootOnce(ctx context.Context, b *bootable, firmware string, timeout time.Du
 			return nil, fail.Mark(fail.Host, fmt.Errorf("virtual machine: %w", died))
 		}
 	}
-	r.judge(said, err, lines.about())
+	r.judge(said, err, lines.heard("CLOUDY-BOOT"))
+	r.judgeAgent(b.image != nil && b.image.HasAgent(), lines.heard("CLOUDY-AGENT"))
 	if r.State != "healthy" {
 		r.Console = m.LastLines(consoleLines)
 	}
@@ -238,6 +242,20 @@ func (r *checked) judge(said string, err error, about string) {
 	}
 }
 
+// judgeAgent takes up what the node's agent reports. An image with an agent is
+// not healthy without such a report: that identity is done, and what comes
+// next is done or waits for somebody else.
+func (r *checked) judgeAgent(wanted bool, said string) {
+	r.Agent = said
+	switch {
+	case r.State != "healthy":
+	case said == "" && wanted:
+		r.State, r.Reason = "broken", "the node's agent has not reported"
+	case said != "" && !strings.HasPrefix(said, "identity done"):
+		r.State, r.Reason = "broken", "the node has no identity: its agent says "+said
+	}
+}
+
 // bootLine is what the node has to say of how it was booted.
 func bootLine(firmware string) string {
 	switch firmware {
@@ -250,20 +268,20 @@ func bootLine(firmware string) string {
 }
 
 // lineLog passes a console on line by line and keeps what the node says about
-// its boot.
+// itself: lines that begin with a word such as CLOUDY-BOOT.
 type lineLog struct {
 	step *progress.Step
 
 	mu   sync.Mutex
 	rest []byte
-	said string
+	said map[string]string
 }
 
-// about is what the node said about its boot, or empty.
-func (l *lineLog) about() string {
+// heard is what the node said behind a word, or empty.
+func (l *lineLog) heard(word string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.said
+	return l.said[word]
 }
 
 func (l *lineLog) Write(p []byte) (int, error) {
@@ -277,9 +295,11 @@ func (l *lineLog) Write(p []byte) (int, error) {
 		}
 		line := plainLine(l.rest[:i])
 		l.rest = l.rest[i+1:]
-		// A terminal's login prompt may stand before it.
-		if _, s, ok := strings.Cut(line, "CLOUDY-BOOT "); ok {
-			l.said = s
+		for _, word := range []string{"CLOUDY-BOOT", "CLOUDY-AGENT"} {
+			// A terminal's login prompt may stand before it.
+			if _, s, ok := strings.Cut(line, word+" "); ok {
+				l.said[word] = s
+			}
 		}
 		if line != "" {
 			l.step.Log(line)
@@ -321,6 +341,9 @@ func (a *App) printCheck(r *checked) {
 	color := a.colorOn(a.Out)
 	if r.State == "healthy" {
 		printf(a.Out, "%s  %s by %s: healthy after %.0f s (%s)\n", paint(color, "32", "ok"), r.Image, r.Firmware, r.Seconds, r.Accelerator)
+		if r.Agent != "" {
+			printf(a.Out, "    agent: %s\n", r.Agent)
+		}
 		return
 	}
 	printf(a.Out, "%s  %s by %s: %s, after %.0f s (%s)\n", paint(color, red, "bad"), r.Image, r.Firmware, r.Reason, r.Seconds, r.Accelerator)

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"cloudy/builder/nodeagent"
 )
 
 // VersionInfo says which build of Cloudy this is.
@@ -14,11 +16,14 @@ type VersionInfo struct {
 	Modified bool   `json:"modified,omitempty"` // the source had changes that no revision has
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+
+	// Agents are the node's agents that are built in.
+	Agents []nodeagent.Agent `json:"agents,omitempty"`
 }
 
 // Version reads what the Go linker wrote into this binary.
 func Version() VersionInfo {
-	v := VersionInfo{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := VersionInfo{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Agents: nodeagent.Embedded()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -43,7 +48,7 @@ func (a *App) versionCommand() *cobra.Command {
 		Use:     "version",
 		GroupID: groupHost,
 		Short:   "Say which version this is",
-		Long:    "Say which version of Cloudy this is, from which source and with which Go it was made.",
+		Long:    "Say which version of Cloudy this is, from which source and with which Go it was made, and\nwhich builds of the node's agent, cloudy-node, it puts into images.",
 		Example: "  cloudy version\n  cloudy version --json",
 		RunE: func(*cobra.Command, []string) error {
 			v := Version()
@@ -59,6 +64,9 @@ func (a *App) versionCommand() *cobra.Command {
 				printf(a.Out, "source %s%s\n", v.Revision, changed)
 			}
 			printf(a.Out, "%s %s\n", v.Go, v.Platform)
+			for _, g := range v.Agents {
+				printf(a.Out, "agent %-8s sha256:%s\n", g.Arch, g.SHA256)
+			}
 			return nil
 		},
 	}

@@ -41,7 +41,7 @@ func TestAccounts(t *testing.T) {
 			{Name: "rootless", Home: "/"},
 		},
 	}
-	d, err := Apply(accountTree(), img, epoch)
+	d, err := Apply(accountTree(), img, nil, epoch)
 	must(t, err)
 	for p, want := range map[string]string{
 		"etc/passwd": "root:x:0:0:root:/root:/bin/bash\ngames:x:5:60:games:/usr/games:/bin/sh\nsys:x:100:101::/nonexistent:/usr/sbin/nologin\n" +
@@ -96,7 +96,7 @@ func TestAccountErrors(t *testing.T) {
 		"unknown owner of a file": {recipe.Image{Files: []recipe.File{{Path: "/etc/x", Owner: "nobody-knows"}}}, `no account or group "nobody-knows"`},
 		"unknown owner of a dir":  {recipe.Image{Directories: []recipe.Directory{{Path: "/etc/x", Group: "nobody-knows"}}}, `no account or group "nobody-knows"`},
 	} {
-		_, err := Apply(accountTree(), &tc.img, epoch)
+		_, err := Apply(accountTree(), &tc.img, nil, epoch)
 		if err == nil || !strings.Contains(err.Error(), tc.want) || fail.KindOf(err) != fail.User {
 			t.Errorf("%s: %v, want %q", name, err, tc.want)
 		}
@@ -121,7 +121,7 @@ func TestApply(t *testing.T) {
 			{Path: "/etc/never", Absent: true},
 		},
 	}
-	d, err := Apply(base, img, epoch)
+	d, err := Apply(base, img, nil, epoch)
 	must(t, err)
 	tr := d.Tree()
 	for p, want := range map[string]string{
@@ -149,7 +149,7 @@ func TestApply(t *testing.T) {
 	if !d.Declares("srv/new") || d.Declares("srv") || !d.Declares("usr/lib/b") {
 		t.Error("what the recipe names is not told from what comes with it")
 	}
-	same, err := Apply(base, &recipe.Image{}, epoch)
+	same, err := Apply(base, &recipe.Image{}, nil, epoch)
 	if must(t, err); len(same.Added())+len(same.Removed()) != 0 {
 		t.Errorf("an empty recipe changes %v %v", same.Added(), same.Removed())
 	}

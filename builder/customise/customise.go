@@ -5,16 +5,24 @@ import (
 	"strings"
 	"time"
 
+	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 	"cloudy/builder/tree"
 )
 
 // Apply returns what img changes in base. Times of all that it adds are epoch.
-func Apply(base *tree.Tree, img *recipe.Image, epoch time.Time) (*Delta, error) {
+// The agent is for images that have one, else nil.
+func Apply(base *tree.Tree, img *recipe.Image, agent *nodeagent.Agent, epoch time.Time) (*Delta, error) {
 	d := newDelta(base, epoch)
 	a, err := readAccounts(d)
 	if err != nil {
 		return nil, err
+	}
+	forAgent := func(do func() error) func() error {
+		if !img.HasAgent() {
+			return func() error { return nil }
+		}
+		return do
 	}
 	for _, step := range []struct {
 		what string
@@ -22,8 +30,10 @@ func Apply(base *tree.Tree, img *recipe.Image, epoch time.Time) (*Delta, error) 
 	}{
 		{"groups", func() error { return a.addGroups(img.Groups) }},
 		{"users", func() error { return a.addUsers(img.Users) }},
+		{"agent's accounts", forAgent(a.addAgentAccounts)},
 		{"accounts", a.save},
 		{"names", func() error { return names(d, img) }},
+		{"agent", forAgent(func() error { return d.agent(a, img, agent) })},
 		{"overlays", func() error { return overlays(d, a, img.Overlays) }},
 		{"directories", func() error { return directories(d, a, img.Directories) }},
 		{"grow", func() error { return grow(d, img.Grow) }},

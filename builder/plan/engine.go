@@ -9,6 +9,7 @@ import (
 	"cloudy/builder/archive"
 	"cloudy/builder/fetch"
 	"cloudy/builder/lock"
+	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 	"cloudy/builder/sandbox"
 	"cloudy/builder/sign"
@@ -35,7 +36,8 @@ type Build struct {
 	Steps   []*Step
 
 	engine   *Engine
-	packages []*Step // one per batch
+	agent    *nodeagent.Agent // nil for an image without
+	packages []*Step          // one per batch
 	runs     []*Step
 	root     *Step
 	targets  []*Step

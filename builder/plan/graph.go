@@ -5,8 +5,10 @@ import (
 	"strconv"
 	"strings"
 
+	"cloudy/builder/customise"
 	"cloudy/builder/fail"
 	"cloudy/builder/lock"
+	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 )
 
@@ -37,6 +39,13 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 	}
 	if last == nil {
 		return nil, fmt.Errorf("image %s: the lock has no packages", img.Name)
+	}
+	if img.HasAgent() {
+		agent, err := nodeagent.Find(img.Arch)
+		if err != nil {
+			return nil, fmt.Errorf("image %s: %w", img.Name, err)
+		}
+		b.agent = agent
 	}
 	custom := newStep("customise", b.customParts(), last)
 	// Without commands the result is not kept: it is as cheap to make as to read.
@@ -101,6 +110,10 @@ func (b *Build) customParts() map[string]string {
 		"users": digest(img.Users), "units": digest(img.Units), "hostname": img.Hostname, "locale": img.Locale,
 		"timezone": img.Timezone, "mesh": digest(img.Mesh), "services": digest(img.Services), "grow": digest(img.Grow),
 		"archives": digest(img.Archives),
+	}
+	if b.agent != nil {
+		parts["agent"] = b.agent.SHA256
+		parts["agent's units"] = customise.AgentFiles()
 	}
 	for i := range img.Overlays {
 		o := &img.Overlays[i]

@@ -67,7 +67,7 @@ func (b *Build) delta(layers []string) (*customise.Delta, error) {
 		return nil, err
 	}
 	base = rootfs.Scrub(base, b.epoch(), func(string) bool { return false })
-	d, err := customise.Apply(base, b.Image, b.epoch())
+	d, err := customise.Apply(base, b.Image, b.agent, b.epoch())
 	return d, fail.Mark(fail.User, err)
 }
 

@@ -89,7 +89,7 @@ func (b *builder) image(r *resolved) *Image {
 		img.Initramfs = Initramfs{Modules: get(i, "modules", "most"), Include: i.strings("include"), Compress: get(i, "compress", "zstd")}
 	}
 	if x := n.child("mesh", ""); x != nil {
-		img.Mesh = &Mesh{Network: get(x, "network", ""), Invitation: get(x, "invitation", ""), Peers: x.strings("peers"), Range: x.at}
+		img.Mesh = b.mesh(x)
 	}
 	for _, t := range unique(n.texts("exclude")) {
 		pattern, include := strings.CutPrefix(t.Value, "!")
@@ -97,6 +97,7 @@ func (b *builder) image(r *resolved) *Image {
 	}
 	img.Targets = b.targets(n)
 	b.localeNeeds(n, img)
+	b.nodeConfig(img)
 	return img
 }
 

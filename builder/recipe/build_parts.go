@@ -99,7 +99,7 @@ func (b *builder) service(name string, _ Range) Service {
 	b.complete(n)
 	s := Service{
 		Name: name, Description: get(n, "description", ""), Packages: packageList(n), Units: n.texts("units"),
-		Announce: announce(n), Health: health(n), Range: n.at,
+		Enabled: get(n, "enabled", false), Announce: announce(n), Health: health(n), Range: n.at,
 	}
 	for _, role := range n.children("role") {
 		s.Roles = append(s.Roles, Role{

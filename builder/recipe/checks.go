@@ -3,6 +3,7 @@ package recipe
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"cloudy/firstboot/nodeconfig"
 )
 
 // The patterns come from: Debian policy 5.6.1 (package names), deb-version(7),
@@ -29,6 +32,8 @@ var (
 	localePattern     = regexp.MustCompile(`^(C|POSIX|[a-z]{2,3}(_[A-Z]{2})?)(\.[A-Za-z0-9-]+)?(@[a-z]+)?$`)
 	timezonePattern   = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$`)
 	sshKeyPattern     = regexp.MustCompile(`^((ssh|ecdsa)-[a-z0-9-]+|sk-(ssh|ecdsa)-[a-z0-9-]+@openssh\.com) [A-Za-z0-9+/]+={0,2}( .*)?$`)
+	interfacePattern  = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,14}$`) // netdevice(7): 15 characters
+	invitationPattern = regexp.MustCompile(`^cloudy1\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}$`)
 	serviceTypeRE     = regexp.MustCompile(`^_[A-Za-z0-9]([A-Za-z0-9-]{0,13}[A-Za-z0-9])?\._(tcp|udp)$`)
 	debconfPattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+/[^\s]+$`)
 	overlayPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
@@ -262,4 +267,44 @@ func debconfQuestion(s string) error {
 
 func overlayLabel(s string) error {
 	return matching(overlayPattern, "is no name of an overlay")(s)
+}
+
+func network(s string) error {
+	if !nodeconfig.ValidNetwork(s) {
+		return fmt.Errorf("%q is no name of a network; small letters, digits, - and . make one", s)
+	}
+	return nil
+}
+
+// exampleInvitation looks like one, and nobody signed it.
+const exampleInvitation = "cloudy1.ZXhhbXBsZQ.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+func invitation(s string) error {
+	if !invitationPattern.MatchString(s) {
+		// It is not repeated here: it may be most of a secret.
+		return errors.New("is no invitation; write the line that begins with cloudy1., whole")
+	}
+	return nil
+}
+
+func prefix4(s string) error {
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil || !p.Addr().Is4() || p.Bits() > 28:
+		return fmt.Errorf("%q is no IPv4 prefix of 28 bits or less; write it as \"10.20.0.0/16\"", s)
+	case p != p.Masked():
+		return fmt.Errorf("%q has bits behind its length; write it as %q", s, p.Masked())
+	}
+	return nil
+}
+
+func interfaceName(s string) error {
+	return matching(interfacePattern, "is no interface name; 15 letters, digits, - and _ at most make one")(s)
+}
+
+func address(s string) error {
+	if _, err := netip.ParseAddr(s); err != nil {
+		return fmt.Errorf("%q is no IP address", s)
+	}
+	return nil
 }

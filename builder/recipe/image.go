@@ -224,11 +224,21 @@ type PathRule struct {
 	Range   Range  `json:"-"`
 }
 
-// Mesh is the mesh a node joins.
+// Mesh is the mesh a node joins or founds. What is empty or 0 has the
+// agent's default.
 type Mesh struct {
-	Network    string
+	Network    string   `json:",omitempty"`
 	Invitation string   `json:",omitempty"`
 	Peers      []string `json:",omitempty"`
+	Create     bool     `json:",omitempty"`
+	Mode       string   `json:",omitempty"`
+	Prefix     string   `json:",omitempty"` // IPv4
+	Interface  string   `json:",omitempty"`
+	Port       int      `json:",omitempty"` // tinc's
+	JoinPort   int      `json:",omitempty"`
+	GossipPort int      `json:",omitempty"`
+	TCPOnly    bool     `json:",omitempty"`
+	Advertise  []string `json:",omitempty"`
 	Range      Range    `json:"-"`
 }
 
@@ -238,6 +248,7 @@ type Service struct {
 	Description string    `json:",omitempty"`
 	Packages    []Package `json:",omitempty"`
 	Units       []Text    `json:",omitempty"`
+	Enabled     bool      `json:",omitempty"`
 	Roles       []Role    `json:",omitempty"`
 	Announce    *Announce `json:",omitempty"`
 	Health      *Health   `json:",omitempty"`

@@ -156,7 +156,7 @@ func (s *scope) attribute(a *Attr, src *hclsyntax.Attribute, depth int) *value {
 		if err != nil {
 			detail := ""
 			if it.sensitive {
-				err, detail = fmt.Errorf("not a %s", a.Type.plain()), "The value comes from a sensitive variable and is not shown."
+				err, detail = fmt.Errorf("not %s", article(a.Type.plain())), "The value comes from a sensitive variable and is not shown."
 			}
 			s.errorf(it.at, detail, "Wrong value for %s: %v", name, err)
 			out.bad = true

@@ -1,5 +1,11 @@
 package recipe
 
+import (
+	"strconv"
+
+	"cloudy/firstboot/nodeconfig"
+)
+
 func imageBlock() *Block {
 	return &Block{
 		Name: "image", Label: "name of the image, used as `image.NAME` and on the command line",
@@ -169,12 +175,23 @@ func initramfsBlock() *Block {
 
 func meshBlock() *Block {
 	return &Block{
-		Name: "mesh", Doc: "The mesh that the node joins at first boot.",
-		Example: "mesh {\n  network = var.network\n}\n",
+		Name: "mesh", Doc: "The image has the node's agent, which brings the node into a mesh at first boot and keeps it there. With an empty block " +
+			"it waits for an invitation: in `cloudy.txt` on the boot partition, as the system credential `cloudy.invitation`, or by `cloudy-node join`. " +
+			"`mode` and `prefix` are those of a mesh that the node founds; who joins takes what the mesh has.",
+		Example: "mesh {\n  network    = var.network\n  invitation = var.invitation\n}\n",
 		Attrs: []Attr{
-			{Name: "network", Type: wordType, Required: true, Doc: "Name of the network.", Example: `"guifi"`},
-			{Name: "invitation", Type: stringType, Doc: "Invitation of a member. It is a secret that lets its holder join: take it from a sensitive variable, or leave it out and give it on the node.", Example: `"cloudy1.example.example"`},
-			{Name: "peers", Type: listOf(wordType), Merge: Append, Doc: "Addresses of members to try, `host` or `host:port`.", Example: `["mesh.example.org:655"]`},
+			{Name: "network", Type: networkType, Default: "any", Doc: "Name of the mesh. The node joins no other.", Example: `"guifi"`},
+			{Name: "invitation", Type: invitationType, Doc: "Invitation of a member. It is a secret that lets its holder join: take it from a sensitive variable, or leave it out and give it on the node.", Example: `"` + exampleInvitation + `"`},
+			{Name: "peers", Type: listOf(wordType), Merge: Append, Doc: "Addresses of members to ask beside the one that the invitation names, `host` or `host:port`.", Example: `["mesh.example.org:7655"]`},
+			{Name: "create", Type: boolType, Default: "false", Doc: "The node founds the mesh `network`, as its root. For an image of one node.", Example: `true`},
+			{Name: "mode", Type: oneOf("switch", "router"), Default: `"switch"`, Doc: "How tinc carries the mesh: `switch` as one Ethernet, `router` by addresses.", Example: `"router"`},
+			{Name: "prefix", Type: prefix4Type, Default: `"` + nodeconfig.DefaultPrefix4 + `"`, Doc: "IPv4 prefix of the mesh's addresses, of 28 bits or less.", Example: `"10.20.0.0/16"`},
+			{Name: "interface", Type: interfaceType, Default: `"` + nodeconfig.DefaultInterface + `"`, Doc: "Name of the mesh's network interface.", Example: `"mesh0"`},
+			{Name: "port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultTincPort), Doc: "Port of tinc, TCP and UDP.", Example: `655`},
+			{Name: "join_port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultJoinPort), Doc: "TCP port where newcomers ask to join.", Example: `7655`},
+			{Name: "gossip_port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultGossipPort), Doc: "Port of the gossip inside the mesh, TCP and UDP.", Example: `7946`},
+			{Name: "tcp_only", Type: boolType, Default: "false", Doc: "Carry the mesh by TCP alone, where UDP does not pass.", Example: `true`},
+			{Name: "advertise", Type: listOf(addressType), Default: "those of the node's interfaces", Doc: "Addresses at which others reach the node.", Example: `["192.0.2.7"]`},
 		},
 	}
 }

@@ -39,6 +39,7 @@ func surroundings() fstest.MapFS {
 		"surroundings.hcl": {Data: []byte(`
 variable "network" { default = "guifi" }
 variable "name" { default = "x" }
+variable "invitation" { default = null }
 archive "debian" { suites = ["trixie"] }
 image "minimal" {}
 service "etcd" {}

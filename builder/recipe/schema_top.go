@@ -95,7 +95,8 @@ func serviceBlock() *Block {
 	}
 	return &Block{
 		Name: "service", Label: "name of the service, used as `service.NAME`",
-		Doc: "A service that nodes can offer. An image has it by `services = [service.NAME]`.",
+		Doc: "A service that nodes can offer. An image has it by `services = [service.NAME]`, and then the node's agent too, which starts the service, checks it " +
+			"and announces it. Each role is a service of its own on the node, named SERVICE-ROLE, with the units of both; what it does not announce or check itself it has from the service.",
 		Example: "service \"tahoe-lafs\" {\n  packages = [\"tahoe-lafs\"]\n\n  role \"storage\" {\n    units = [\"tahoe-lafs@storage.service\"]\n  }\n\n" +
 			"  announce {\n    type = \"_tahoe-lafs._tcp\"\n    port = 3456\n  }\n\n  health {\n    tcp = 3456\n  }\n}\n",
 		Attrs: []Attr{
@@ -103,6 +104,7 @@ func serviceBlock() *Block {
 			{Name: "packages", Type: listOf(packageType), Doc: "Packages of the service.", Example: `["tahoe-lafs"]`},
 			{Name: "overlay", Type: listOf(overlayNameType), Doc: "Overlays laid over the root of every image with the service.", Example: `["common"]`},
 			{Name: "units", Type: listOf(unitType), Doc: "systemd units of the service. They are off until the node turns the service on.", Example: `["etcd.service"]`},
+			{Name: "enabled", Type: boolType, Default: "false", Doc: "Whether a fresh node offers the service. In a service with roles each role has its own `default`.", Example: `true`},
 		},
 		Blocks:     []*Block{role, announce, health},
 		checkLabel: identifier,

@@ -19,6 +19,10 @@ variable "list" {
   sensitive = true
   default   = ["a@b"]
 }
+variable "invitation" {
+  sensitive = true
+  default   = "` + exampleInvitation + `"
+}
 variable "port" {
   type    = number
   default = 22
@@ -52,7 +56,7 @@ image "node" {
   }
   mesh {
     network    = "guifi"
-    invitation = var.secret
+    invitation = var.invitation
   }
 }
 `
@@ -93,11 +97,12 @@ func TestShow(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Errorf("%s: got\n%s", name, got)
 		}
-		if bytes.Contains(got, []byte("hunter22")) || bytes.Contains(got, []byte("a@b")) {
+		if bytes.Contains(got, []byte("hunter22")) || bytes.Contains(got, []byte("a@b")) || bytes.Contains(got, []byte("cloudy1.")) {
 			t.Errorf("%s shows a secret", name)
 		}
 	}
-	again := image(t, "node", "amd64", strings.Replace(debian+string(img.ShowHCL()), `["(sensitive)"]`, `["ssh-ed25519 AAAA x"]`, 1))
+	again := image(t, "node", "amd64", strings.NewReplacer(`["(sensitive)"]`, `["ssh-ed25519 AAAA x"]`, `invitation = "(sensitive)"`, `invitation = "`+exampleInvitation+`"`).
+		Replace(debian+string(img.ShowHCL())))
 	if spell(again.Packages) != spell(img.Packages) || again.Grow != img.Grow || read(t, again.Files[0].Blob) != "Port 22\n${x}\n" {
 		t.Errorf("what is shown is another image:\n%s", img.ShowHCL())
 	}

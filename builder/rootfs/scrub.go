@@ -32,6 +32,7 @@ var scrubRules = []scrubRule{
 	{"var/lib/dbus/machine-id", remove, "identity"},
 	{"etc/ssh/ssh_host_*", remove, "identity: SSH host keys"},
 	{"etc/tinc/*/*_key.priv", remove, "identity: mesh keys"},
+	{"var/lib/cloudy", contents, "identity: the node's keys and its place in the mesh"},
 	{"etc/bind/rndc.key", remove, "secret: made once per node"},
 	{"etc/ssl/private/ssl-cert-snakeoil.key", remove, "secret: snake-oil key"},
 	{"etc/ssl/certs/ssl-cert-snakeoil.pem", remove, "certificate of a removed key"},

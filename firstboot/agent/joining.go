@@ -15,6 +15,7 @@ import (
 	"cloudy/firstboot/durable"
 	"cloudy/firstboot/join"
 	"cloudy/firstboot/membership"
+	"cloudy/firstboot/nodeconfig"
 	"cloudy/firstboot/roster"
 	"cloudy/firstboot/seed"
 )
@@ -38,7 +39,11 @@ func (a *Agent) stageJoin(ctx context.Context) (string, error) {
 		case !errors.Is(err, fs.ErrNotExist):
 			return "", err
 		case a.conf.Mesh.Create:
-			if err := a.found(); err != nil {
+			if err := a.found(a.conf.Mesh.Network); err != nil {
+				return "", err
+			}
+		case a.seeds.Found() != "":
+			if err := a.found(a.seeds.Found()); err != nil {
 				return "", err
 			}
 		default:
@@ -104,10 +109,13 @@ func (a *Agent) enter(s *standing) error {
 }
 
 // found makes a new mesh with this node as its root.
-func (a *Agent) found() error {
+func (a *Agent) found(network string) error {
 	m := a.conf.Mesh
+	if !nodeconfig.ValidNetwork(network) || m.Network != "" && m.Network != network {
+		return fmt.Errorf("%w: this node is to found a mesh named %q, and the image is for %q", errRefused, network, m.Network)
+	}
 	mesh, err := membership.NewMesh(membership.Genesis{
-		Network: m.Network, Roots: []membership.Key{a.id.Key()}, Mode: m.Mode, Prefix4: m.Prefix4, MDNS: "auto", Founded: time.Now().Unix(),
+		Network: network, Roots: []membership.Key{a.id.Key()}, Mode: m.Mode, Prefix4: m.Prefix4, MDNS: "auto", Founded: time.Now().Unix(),
 	})
 	if err != nil {
 		return err
@@ -124,7 +132,7 @@ func (a *Agent) found() error {
 	if err := durable.WriteJSON(a.statePath(standingFile), s); err != nil {
 		return err
 	}
-	a.log.Info("mesh founded", "network", m.Network, "id", mesh.ID)
+	a.log.Info("mesh founded", "network", network, "id", mesh.ID)
 	return a.enter(s)
 }
 

@@ -182,6 +182,25 @@ func (s Sources) Forget() error { return durable.Remove(s.imported()) }
 // Own says whether the seed lies in the agent's own folder.
 func (s Sources) Own(x Seed) bool { return x.File == s.typed() }
 
+// Found returns the name of the mesh that the node is to found, as the
+// systemd credential cloudy.found or cloudy.found= on the kernel's command
+// line says; or "".
+func (s Sources) Found() string {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
+		if data, err := os.ReadFile(filepath.Join(dir, "cloudy.found")); err == nil {
+			return strings.TrimSpace(string(data))
+		}
+	}
+	if line, err := os.ReadFile(filepath.Join(s.Root, "proc/cmdline")); err == nil {
+		for _, word := range strings.Fields(string(line)) {
+			if v, ok := strings.CutPrefix(word, "cloudy.found="); ok {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
 // Used wipes the seed where it lies on a disk: it is a secret, and spent.
 func (s Sources) Used(x Seed) error {
 	switch x.File {

@@ -71,6 +71,24 @@ func TestOrderAndWipe(t *testing.T) {
 	}
 }
 
+func TestFound(t *testing.T) {
+	s := Sources{Root: t.TempDir(), State: "state"}
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(s.Root, "cred"))
+	os.MkdirAll(filepath.Join(s.Root, "cred"), 0o755)
+	os.MkdirAll(filepath.Join(s.Root, "proc"), 0o755)
+	if got := s.Found(); got != "" {
+		t.Errorf("%q out of nothing", got)
+	}
+	os.WriteFile(filepath.Join(s.Root, "proc/cmdline"), []byte("quiet cloudy.found=guifi ro\n"), 0o644)
+	if got := s.Found(); got != "guifi" {
+		t.Errorf("the command line says %q", got)
+	}
+	os.WriteFile(filepath.Join(s.Root, "cred/cloudy.found"), []byte("other\n"), 0o600)
+	if got := s.Found(); got != "other" {
+		t.Errorf("the credential says %q", got)
+	}
+}
+
 func TestOddFiles(t *testing.T) {
 	s := Sources{Root: t.TempDir(), State: "state"}
 	os.MkdirAll(filepath.Join(s.Root, "boot/cloudy.txt"), 0o755) // a folder

@@ -1,0 +1,196 @@
+// Command agents builds cloudy-node for the architectures of images and lays
+// it, compressed, where the builder's package nodeagent embeds it. It does
+// nothing where the sources are as they were. Run it in the top folder.
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"log"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// targets are Debian's architectures and what Go calls them.
+var targets = map[string][]string{
+	"amd64":   {"GOARCH=amd64"},
+	"arm64":   {"GOARCH=arm64"},
+	"armhf":   {"GOARCH=arm", "GOARM=7"},
+	"i386":    {"GOARCH=386", "GO386=softfloat"}, // processors without SSE2 among them
+	"riscv64": {"GOARCH=riscv64"},
+}
+
+// flags give the same bits from the same sources wherever and whenever they
+// are built: no path, no revision.
+var flags = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+
+const (
+	source = "./firstboot/cmd/cloudy-node"
+	folder = "builder/nodeagent/embedded"
+)
+
+// agent is an entry of the index that package nodeagent reads.
+type agent struct {
+	Arch   string `json:"arch"`
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	Inputs string `json:"inputs"`
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("agents: ")
+	var only string
+	var missing bool
+	flag.StringVar(&only, "arch", strings.Join(slices.Sorted(maps.Keys(targets)), ","), "Debian `architectures`, by commas, or \"native\"")
+	flag.BoolVar(&missing, "if-missing", false, "leave agents of older sources as they are")
+	flag.Parse()
+	if err := run(strings.Split(only, ","), missing); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(archs []string, missing bool) error {
+	inputs, err := fingerprint()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(folder, "index.json")
+	index := map[string]agent{}
+	if data, err := os.ReadFile(path); err == nil {
+		_ = json.Unmarshal(data, &index) // what cannot be read is made again
+	}
+	for _, arch := range archs {
+		if arch == "native" {
+			arch = native()
+		}
+		have, ok := index[arch]
+		if _, err := os.Stat(packed(arch)); err == nil && ok && (missing || have.Inputs == inputs) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "agents: cloudy-node for %s\n", arch)
+		made, err := build(arch)
+		if err != nil {
+			return fmt.Errorf("%s: %w", arch, err)
+		}
+		made.Inputs = inputs
+		index[arch] = made
+		data, err := json.MarshalIndent(index, "", "  ")
+		if err != nil {
+			return err
+		}
+		if err := replace(path, append(data, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func packed(arch string) string { return filepath.Join(folder, "cloudy-node-"+arch+".zst") }
+
+// native is Debian's name of the machine's own architecture.
+func native() string {
+	for arch, env := range targets {
+		if env[0] == "GOARCH="+runtime.GOARCH {
+			return arch
+		}
+	}
+	return runtime.GOARCH
+}
+
+// build makes the agent for one architecture.
+func build(arch string) (agent, error) {
+	env, ok := targets[arch]
+	if !ok {
+		return agent{}, fmt.Errorf("unknown; there are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
+	}
+	dir, err := os.MkdirTemp("", "cloudy-node-")
+	if err != nil {
+		return agent{}, err
+	}
+	defer os.RemoveAll(dir)
+	out := filepath.Join(dir, "cloudy-node")
+	c := exec.Command("go", append(slices.Clone(flags), "-o", out, source)...)
+	c.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "GOFLAGS="), env...)
+	c.Stdout, c.Stderr = os.Stderr, os.Stderr
+	if err := c.Run(); err != nil {
+		return agent{}, err
+	}
+	data, err := os.ReadFile(out)
+	if err != nil {
+		return agent{}, err
+	}
+	var z bytes.Buffer
+	w, err := zstd.NewWriter(&z, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return agent{}, err
+	}
+	if _, err := w.Write(data); err != nil {
+		return agent{}, err
+	}
+	if err := w.Close(); err != nil {
+		return agent{}, err
+	}
+	sum := sha256.Sum256(data)
+	return agent{Arch: arch, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}, replace(packed(arch), z.Bytes())
+}
+
+// fingerprint is a digest of all that the agent is made of: its sources, the
+// versions of modules, the compiler and how it is called.
+func fingerprint() (string, error) {
+	h := sha256.New()
+	goVersion, err := exec.Command("go", "env", "GOVERSION").Output()
+	if err != nil {
+		return "", fmt.Errorf("ask Go for its version: %w", err)
+	}
+	self, err := os.ReadFile("scripts/agents/main.go")
+	if err != nil {
+		return "", errors.New("run this in the top folder of the sources")
+	}
+	fmt.Fprintf(h, "%s%x\n", goVersion, sha256.Sum256(self))
+	files := []string{"go.mod", "go.sum"}
+	err = filepath.WalkDir("firstboot", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "testdata/") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %x\n", f, sha256.Sum256(data))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// replace writes aside and renames.
+func replace(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
