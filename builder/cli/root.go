@@ -31,6 +31,7 @@ func verbs(a *App) []*cobra.Command {
 		a.runCommand(),
 		a.checkCommand(),
 		a.shellCommand(),
+		a.flashCommand(),
 		a.inspectCommand(),
 		a.diffCommand(),
 		a.sizeCommand(),

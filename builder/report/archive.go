@@ -113,10 +113,10 @@ func (o *Opened) openCPIO(ctx context.Context, r io.Reader) error {
 			if err := readCPIO(in, entries); err != nil {
 				return err
 			}
-		case compressed(kind) && depth < 4:
+		case Compressed(kind) && depth < 4:
 			depth++
 			o.Compression = append(o.Compression, kind)
-			z, free, err := decompress(in, kind)
+			z, free, err := Decompress(in, kind)
 			if err != nil {
 				return err
 			}

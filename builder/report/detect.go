@@ -48,14 +48,14 @@ func magics() []magic {
 	}
 }
 
-// compressed says whether kind wraps another file.
-func compressed(kind string) bool {
+// Compressed says whether kind wraps another file.
+func Compressed(kind string) bool {
 	return slices.Contains([]string{"gzip", "xz", "zstd", "bzip2", "lz4"}, kind)
 }
 
-// detect tells the kind of a file by its content; "raw" is a disk, a
-// filesystem or anything else.
-func detect(r io.ReaderAt, size int64) (string, error) {
+// Detect tells the kind of a file by its content; "raw" is a disk, a
+// filesystem or anything else. size is the file's, in bytes.
+func Detect(r io.ReaderAt, size int64) (string, error) {
 	head := make([]byte, headSize)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
@@ -81,8 +81,9 @@ func detectHead(head []byte) string {
 	return "raw"
 }
 
-// decompress opens what is in r. The closer frees memory alone.
-func decompress(r io.Reader, kind string) (io.Reader, func(), error) {
+// Decompress opens what is in r, of a kind that Compressed knows. The returned
+// function frees memory alone.
+func Decompress(r io.Reader, kind string) (io.Reader, func(), error) {
 	nothing := func() {}
 	switch kind {
 	case "gzip":
@@ -111,7 +112,7 @@ func (o *Opened) unwrap(ctx context.Context, f *os.File, kind string, opts OpenO
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, false, err
 	}
-	z, free, err := decompress(&ctxReader{ctx, f}, kind)
+	z, free, err := Decompress(&ctxReader{ctx, f}, kind)
 	if err != nil {
 		return nil, false, err
 	}

@@ -154,12 +154,12 @@ func (o *Opened) openFile(ctx context.Context, opts OpenOptions) error {
 	}
 	o.closers = append(o.closers, f)
 	for {
-		kind, err := detect(f, o.Size)
+		kind, err := Detect(f, o.Size)
 		if err != nil {
 			return err
 		}
 		switch {
-		case compressed(kind):
+		case Compressed(kind):
 			o.Compression = append(o.Compression, kind)
 			inner, done, err := o.unwrap(ctx, f, kind, opts)
 			if err != nil || done {

@@ -200,8 +200,8 @@ func (o *Opened) layer(ctx context.Context, open opener, name, spool string) (*t
 		return nil, err
 	}
 	var r io.Reader = in
-	if kind := detectHead(head); compressed(kind) {
-		z, free, err := decompress(in, kind)
+	if kind := detectHead(head); Compressed(kind) {
+		z, free, err := Decompress(in, kind)
 		if err != nil {
 			return nil, err
 		}
