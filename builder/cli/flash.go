@@ -17,6 +17,7 @@ import (
 	"cloudy/builder/fetch"
 	"cloudy/builder/flash"
 	"cloudy/builder/sign"
+	"cloudy/firstboot/seed"
 )
 
 // flashFlags are the flags of flash.
@@ -120,7 +121,7 @@ func dash(s string) string {
 }
 
 func (a *App) flash(ctx context.Context, source, device string, f flashFlags) error {
-	seed, err := a.seed(f)
+	card, err := a.card(f)
 	if err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func (a *App) flash(ctx context.Context, source, device string, f flashFlags) er
 	}
 	start := time.Now()
 	ctx, end := a.Progress(ctx)
-	res, err := flash.Write(ctx, im, m, flash.Options{NoVerify: f.noVerify, Seed: seed})
+	res, err := flash.Write(ctx, im, m, flash.Options{NoVerify: f.noVerify, Seed: card})
 	err = errors.Join(err, m.Close())
 	end(err, "")
 	if err != nil {
@@ -198,9 +199,9 @@ func (a *App) download(ctx context.Context, source string, f flashFlags) (image,
 	return image, bmap, err
 }
 
-// seed is the text for the boot partition, or nil.
-func (a *App) seed(f flashFlags) ([]byte, error) {
-	s := flash.Seed{Invitation: f.invite, Hostname: f.hostname}
+// card is the text of cloudy.txt on the boot partition, or nil.
+func (a *App) card(f flashFlags) ([]byte, error) {
+	c := seed.Card{Invitation: f.invite, HostName: f.hostname}
 	if name, ok := strings.CutPrefix(f.invite, "@"); ok {
 		read := func() ([]byte, error) { return os.ReadFile(name) }
 		if name == "-" {
@@ -210,11 +211,11 @@ func (a *App) seed(f flashFlags) ([]byte, error) {
 		if err != nil {
 			return nil, fail.Mark(fail.User, fmt.Errorf("read the invitation: %w", err))
 		}
-		s.Invitation = strings.TrimSpace(string(b))
+		c.Invitation = strings.TrimSpace(string(b))
 	}
 	for _, k := range f.sshKeys {
 		if strings.Contains(k, " ") {
-			s.SSHKeys = append(s.SSHKeys, k)
+			c.SSHKeys = append(c.SSHKeys, k)
 			continue
 		}
 		b, err := os.ReadFile(k)
@@ -223,11 +224,15 @@ func (a *App) seed(f flashFlags) ([]byte, error) {
 		}
 		for line := range strings.Lines(string(b)) {
 			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-				s.SSHKeys = append(s.SSHKeys, line)
+				c.SSHKeys = append(c.SSHKeys, line)
 			}
 		}
 	}
-	return s.Text()
+	if c.Invitation == "" && c.HostName == "" && len(c.SSHKeys) == 0 {
+		return nil, nil
+	}
+	text, err := c.Encode()
+	return text, fail.WithHint(fail.User, err, "an invitation is made by \"cloudy-node invite\"; a public SSH key is one line such as that of ~/.ssh/id_ed25519.pub")
 }
 
 // confirm asks before anything is lost.

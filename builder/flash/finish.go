@@ -16,11 +16,12 @@ import (
 	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
+	"cloudy/firstboot/seed"
 )
 
 // SeedFile is the file on the boot partition in which a node finds what is
 // its own: an invitation, a name, keys.
-const SeedFile = "cloudy.txt"
+const SeedFile = seed.FileName
 
 func aligned(b []byte) bool {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))%bufferAlign == 0
