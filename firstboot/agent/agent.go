@@ -9,7 +9,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
@@ -36,6 +35,7 @@ const (
 	StateDir = "var/lib/cloudy"
 	RunDir   = "run/cloudy"
 	tincDir  = "etc/tinc/cloudy"
+	tincPID  = "run/cloudy/mesh/tincd.pid" // where cloudy-mesh.service has it
 )
 
 // The pace of the reconciler.
@@ -62,6 +62,9 @@ type Agent struct {
 	seeds seed.Sources
 	tincd tinc.Supervisor
 
+	running  bool // as the daemon
+	imported bool // the boot partition and the drives were looked at
+
 	wake       chan struct{}
 	statusFile sync.Mutex
 	tincMu     sync.Mutex // one writer of tinc's folder
@@ -86,11 +89,13 @@ type Agent struct {
 	health   map[string]serviceHealth
 	extra    map[string]membership.Service // published over the control socket
 	pending  *ResetRequest
-	double   double // another machine with this node's keys
-	becomes  bool   // the reset that is pending is because of that
+	becoming membership.Name // until the keys of that name are replaced
+	double   double          // another machine with this node's keys
+	becomes  bool            // the reset that is pending is because of that
 	seen     map[membership.Name]time.Time
 	hurry    bool                 // somebody did something: no waiting for the next attempt
 	busy     bool                 // fetching
+	wiped    map[string]bool      // spent invitations
 	badFetch map[string]time.Time // digests that did not help, until when
 	silent   time.Time            // since when there are members, and the gossip hears none
 	lastJoin time.Time            // of the gossip
@@ -129,6 +134,7 @@ func New(o Options) *Agent {
 		extra:    map[string]membership.Service{},
 		badFetch: map[string]time.Time{},
 		seen:     map[membership.Name]time.Time{},
+		wiped:    map[string]bool{},
 	}
 	for _, s := range a.stages() {
 		a.status.Stages = append(a.status.Stages, StageStatus{Name: s.name, State: Pending})
@@ -172,17 +178,10 @@ var errWaiting = errors.New("waiting")
 // errRefused marks what no repetition changes.
 var errRefused = errors.New("refused")
 
-// Identity runs the first stage alone, for the early unit.
-func (a *Agent) Identity(ctx context.Context) (string, error) {
-	if err := durable.Clean(a.path(StateDir)); err != nil {
-		return "", err
-	}
-	return a.stageIdentity(ctx)
-}
-
 // Run goes through the stages until the context ends. It leaves the mesh's
 // tincd to systemd, where that supervises it.
 func (a *Agent) Run(ctx context.Context) error {
+	a.running = true
 	if err := os.MkdirAll(a.path(RunDir), 0o755); err != nil {
 		return err
 	}
@@ -293,42 +292,10 @@ func (a *Agent) outcome(name, detail string, err error) (now StageStatus) {
 	return now
 }
 
-func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
-	id, rep, err := a.files.Ensure(ctx, func() error { return a.forgetMesh(ctx) })
-	if err != nil {
-		return "", err
-	}
-	host := a.conf.HostName
-	if host == "" {
-		host = "cloudy-" + string(id.Name())[1:7]
-	}
-	host, err = a.files.EnsureHostName(host, a.conf.HostName != "")
-	if err != nil {
-		return "", err
-	}
-	if err := a.setKernelHostName(host); err != nil {
-		return "", err
-	}
-	if _, err := a.files.EnsureMachineID(); err != nil {
-		return "", err
-	}
-	if _, err := a.files.EnsureSSHKeys(host); err != nil {
-		return "", err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.id, a.host, a.status.Host = id, host, host
-	if rep.Cloned {
-		a.status.Cloned = true
-		a.log.Warn("this system was copied from another node; it has new keys and must be invited anew")
-	}
-	return fmt.Sprintf("%s, %s", host, id.Name()), nil
-}
-
 // forgetMesh removes the node's place in the mesh. The standing goes first:
 // without it the rest is nothing.
 func (a *Agent) forgetMesh(ctx context.Context) error {
-	a.stopMesh(ctx)
+	a.stopMesh(ctx, true)
 	a.saveMu.Lock()
 	defer a.saveMu.Unlock()
 	if err := durable.Remove(a.statePath(standingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -340,7 +307,8 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 	if err := durable.Remove(a.statePath(ledgerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.RemoveAll(a.path(tincDir)); err != nil {
+	// The folder itself stays: it was made for the daemon by root.
+	if err := emptyFolder(a.path(tincDir)); err != nil {
 		return err
 	}
 	a.mu.Lock()
@@ -354,9 +322,9 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 }
 
 // stopMesh ends everything that runs because the node is a member.
-func (a *Agent) stopMesh(ctx context.Context) {
+func (a *Agent) stopMesh(ctx context.Context, tincd bool) {
 	a.mu.Lock()
-	g, av, stop, sup := a.gossip, a.avahi, a.stopJoin, a.tincd
+	g, av, stop := a.gossip, a.avahi, a.stopJoin
 	a.gossip, a.avahi, a.stopJoin, a.listener = nil, nil, nil, nil
 	a.mu.Unlock()
 	if av != nil {
@@ -370,8 +338,9 @@ func (a *Agent) stopMesh(ctx context.Context) {
 	if stop != nil {
 		stop()
 	}
-	if sup != nil {
-		if err := sup.Stop(ctx); err != nil {
+	// Before the daemon runs there is no tincd either.
+	if tincd && a.running {
+		if err := a.supervisor().Stop(ctx); err != nil {
 			a.log.Warn("tincd does not stop", "error", err)
 		}
 	}
@@ -381,10 +350,5 @@ func (a *Agent) stopMesh(ctx context.Context) {
 func (a *Agent) stopAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	defer cancel()
-	a.mu.Lock()
-	if _, ok := a.tincd.(tinc.Systemd); ok {
-		a.tincd = nil
-	}
-	a.mu.Unlock()
-	a.stopMesh(ctx)
+	a.stopMesh(ctx, a.conf.Mesh.Supervisor == "exec")
 }

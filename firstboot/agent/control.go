@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -41,10 +42,12 @@ type RevokeRequest struct {
 	Reason  string          `json:"reason"`
 }
 
-// ResetRequest undoes. Without Identity the node leaves the mesh and stays
-// who it is.
+// ResetRequest undoes. Without any of these the node leaves the mesh and
+// stays who it is.
 type ResetRequest struct {
-	Identity bool `json:"identity"`
+	Identity bool `json:"identity,omitempty"` // new keys and names, too
+	Services bool `json:"services,omitempty"` // only this: what is on, and what was published by hand, is as in the image
+	Factory  bool `json:"factory,omitempty"`  // all of it, and a seed counts again
 }
 
 // MemberInfo is a member as people see it.
@@ -283,14 +286,61 @@ func (a *Agent) doReset(ctx context.Context) error {
 	if q == nil {
 		return nil
 	}
-	a.log.Warn("reset", "identity", q.Identity)
+	a.log.Warn("reset", "identity", q.Identity, "services", q.Services, "factory", q.Factory)
+	if q.Services || q.Factory {
+		if err := a.forgetServices(ctx); err != nil {
+			return err
+		}
+		if !q.Identity && !q.Factory {
+			return nil
+		}
+	}
 	if err := a.forgetMesh(ctx); err != nil {
 		return err
 	}
-	if q.Identity {
-		return a.files.Forget()
+	what := ""
+	switch {
+	case q.Factory:
+		what = resetFactory
+	case q.Identity:
+		what = resetIdentity
+	default:
+		return nil
 	}
-	return nil
+	a.mu.Lock()
+	if a.id != nil {
+		a.becoming = a.id.Name()
+	}
+	a.mu.Unlock()
+	return a.wish(ctx, "reset", Wish{Reset: what})
+}
+
+// forgetServices makes what is on and off as the image has it.
+func (a *Agent) forgetServices(ctx context.Context) error {
+	a.mu.Lock()
+	clear(a.extra)
+	clear(a.health)
+	back := map[string]bool{}
+	for name := range a.choices() {
+		for _, s := range a.conf.Services {
+			if s.Name == name {
+				back[name] = s.Enabled
+			}
+		}
+	}
+	a.mu.Unlock()
+	if err := durable.Remove(a.statePath(publishedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	// The image's choice stands there as the owner's, so that what was on
+	// is turned off again.
+	if err := durable.WriteJSON(a.statePath(servicesFile), back); err != nil {
+		return err
+	}
+	return a.wish(ctx, "services", Wish{Services: true})
 }
 
 // Members returns everybody who is known, with the node itself.

@@ -56,14 +56,16 @@ func (a *Agent) stageJoin(ctx context.Context) (string, error) {
 		a.mu.Unlock()
 	}
 	if rev, out := r.Revoked(certs); out {
-		a.stopMesh(ctx)
+		a.stopMesh(ctx, true)
 		return "", fmt.Errorf("%w: this node was put out of the mesh by %s (%s); reset it and join with a new invitation", errRefused, rev.By.Name(), rev.Reason)
 	}
 	// A seed that is still there, although the node is a member, is spent.
 	if st.Origin != "" {
 		for _, s := range a.seeds.Find() {
-			if v, err := membership.ParseInvitation(s.Token); err == nil && v.Mesh == r.Mesh().ID {
-				if err := a.seeds.Used(s); err != nil {
+			if v, err := membership.ParseInvitation(s.Token); err == nil && v.Mesh == r.Mesh().ID && !a.wiped[s.Token] {
+				err := a.spent(ctx, s)
+				a.wiped[s.Token] = err == nil // once: not every file can be read here, or written
+				if err != nil {
 					a.log.Warn("the used invitation cannot be wiped", "where", s.Origin, "error", err)
 				}
 			}

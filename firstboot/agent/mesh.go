@@ -247,16 +247,7 @@ func (a *Agent) applyTinc(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	if a.tincd == nil {
-		if a.conf.Mesh.Supervisor == "exec" {
-			a.tincd = &tinc.Exec{Network: n, Log: a.log}
-		} else {
-			a.tincd = tinc.Systemd{Unit: "cloudy-mesh.service"}
-		}
-	}
-	sup := a.tincd
-	a.mu.Unlock()
+	sup := a.supervisor()
 	switch {
 	case change.Restart:
 		return sup.Restart(ctx)
@@ -273,6 +264,23 @@ func (a *Agent) applyTinc(ctx context.Context) error {
 		}
 	}
 	return sup.Ensure(ctx)
+}
+
+// supervisor is who runs tincd.
+func (a *Agent) supervisor() tinc.Supervisor {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := tinc.Network{Dir: a.path(tincDir), RunDir: a.path(RunDir), Interface: a.conf.Mesh.Interface}
+	switch {
+	case a.tincd != nil:
+	case a.conf.Mesh.Supervisor == "exec":
+		a.tincd = &tinc.Exec{Network: n, Log: a.log}
+	case a.privileged():
+		a.tincd = tinc.Systemd{Unit: "cloudy-mesh.service"}
+	default:
+		a.tincd = tinc.Watched{Network: n, PIDFile: a.path(tincPID)}
+	}
+	return a.tincd
 }
 
 // waitAddress waits until the interface has the node's addresses.

@@ -35,8 +35,9 @@ type serviceHealth struct {
 // whether each service answers.
 func (a *Agent) stageServices(ctx context.Context) (string, error) {
 	on, well := 0, 0
+	choices := a.choices()
 	for _, s := range a.conf.Services {
-		if !s.Enabled {
+		if !isOn(s, choices) {
 			continue
 		}
 		on++
@@ -79,9 +80,13 @@ func (a *Agent) checkService(ctx context.Context, s nodeconfig.Service) serviceH
 		if exec.CommandContext(ctx, "systemctl", "is-active", "--quiet", unit).Run() == nil {
 			continue
 		}
-		if out, err := exec.CommandContext(ctx, "systemctl", "start", unit).CombinedOutput(); err != nil {
-			return serviceHealth{text: fmt.Sprintf("start %s: %v: %s", unit, err, bytes.TrimSpace(out)), at: time.Now()}
+		if err := a.wish(ctx, "services", Wish{Services: true}); err != nil {
+			return serviceHealth{text: err.Error(), at: time.Now()}
 		}
+		if !a.privileged() {
+			return serviceHealth{text: unit + " is being started", at: time.Now()}
+		}
+		break // all of them were started
 	}
 	if err := probe(ctx, h); err != nil {
 		return serviceHealth{text: err.Error(), at: time.Now()}
@@ -128,11 +133,12 @@ func probe(ctx context.Context, h nodeconfig.Health) error {
 // announced is what this node offers now: what is on and answers, and what
 // scripts published.
 func (a *Agent) announced() []membership.Service {
+	choices := a.choices()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	out := []membership.Service{}
 	for _, s := range a.conf.Services {
-		if s.Enabled && s.Announce != nil && a.health[s.Name].ok {
+		if isOn(s, choices) && s.Announce != nil && a.health[s.Name].ok {
 			out = append(out, membership.Service{
 				Name: cmp.Or(s.Description, s.Name), Type: s.Announce.Type, Port: uint16(s.Announce.Port), TXT: s.Announce.TXT,
 			})
@@ -222,6 +228,45 @@ func (a *Agent) signServices(list []membership.Service) error {
 	}
 	_, err = a.roster.AddServices(signed)
 	return err
+}
+
+// OwnService is one of the services that this node can offer, or one that
+// was published by hand.
+type OwnService struct {
+	Name        string    `json:"name"`
+	Description string    `json:"description,omitempty"`
+	Type        string    `json:"type,omitempty"` // "" when it is not announced
+	Port        int       `json:"port,omitempty"`
+	On          bool      `json:"on"`
+	Up          bool      `json:"up"`
+	Checked     time.Time `json:"checked,omitzero"`  // when it was looked at last, since it is on
+	Problem     string    `json:"problem,omitempty"` // why it is not up
+	Manual      bool      `json:"manual,omitempty"`  // published by hand: can be taken back, not switched
+}
+
+// OwnServices returns this node's services: the image's in its order, then
+// those published by hand.
+func (a *Agent) OwnServices() []OwnService {
+	choices := a.choices()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := []OwnService{}
+	for _, s := range a.conf.Services {
+		x := OwnService{Name: s.Name, Description: s.Description, On: isOn(s, choices)}
+		if s.Announce != nil {
+			x.Type, x.Port = s.Announce.Type, s.Announce.Port
+		}
+		if h, ok := a.health[s.Name]; ok && x.On {
+			x.Up, x.Problem, x.Checked = h.ok, h.text, h.at
+		}
+		out = append(out, x)
+	}
+	var hand []OwnService
+	for _, s := range a.extra {
+		hand = append(hand, OwnService{Name: s.Name, Type: s.Type, Port: int(s.Port), On: true, Up: true, Manual: true})
+	}
+	slices.SortFunc(hand, func(x, y OwnService) int { return cmp.Or(cmp.Compare(x.Type, y.Type), cmp.Compare(x.Name, y.Name)) })
+	return append(out, hand...)
 }
 
 // Found is a service somewhere in the mesh.

@@ -90,6 +90,7 @@ func (a *Agent) Status() Status {
 	s.Members, s.Alive = 0, 0
 	if a.id != nil {
 		s.Name = a.id.Name()
+		s.Cloned = s.Cloned || a.id.Copied
 	}
 	if st := a.standing; st != nil && a.roster != nil {
 		m := a.roster.Mesh()

@@ -56,7 +56,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	}
 	root.PersistentFlags().StringVar(&a.root, "root", "/", "folder that stands for /")
 	root.PersistentFlags().MarkHidden("root")
-	root.AddCommand(a.runCmd(), a.identityCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
+	root.AddCommand(a.runCmd(), a.identityCmd(), a.carryOutCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
 		a.servicesCmd(), a.publishCmd(), a.unpublishCmd(), a.revokeCmd(), a.resetCmd())
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -158,6 +158,20 @@ func (a *app) identityCmd() *cobra.Command {
 				fmt.Fprintln(a.out, detail)
 			}
 			return err
+		},
+	}
+}
+
+func (a *app) carryOutCmd() *cobra.Command {
+	return &cobra.Command{
+		Use: "carry-out", Short: "Do what the agent, which is not root, asks root for, and end", Args: cobra.NoArgs,
+		Hidden: true, // for cloudy-wish.service
+		RunE: func(c *cobra.Command, _ []string) error {
+			ag, err := a.agent(false)
+			if err != nil {
+				return err
+			}
+			return ag.CarryOut(c.Context())
 		},
 	}
 }

@@ -73,7 +73,7 @@ func (a *app) printStatus(s agent.Status) {
 		fmt.Fprintf(a.out, " in mesh %s: %s, %s; %d of %d members alive", s.Network, s.Address4, s.Address6, s.Alive, s.Members)
 	}
 	fmt.Fprintln(a.out)
-	if s.Cloned {
+	if s.Cloned && s.Network == "" {
 		fmt.Fprintln(a.out, "This system was copied from another node. It has new keys, and needs an invitation of its own.")
 	}
 	w := tabwriter.NewWriter(a.out, 2, 0, 2, ' ', 0)

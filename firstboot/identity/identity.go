@@ -32,10 +32,11 @@ var ErrPartial = errors.New("incomplete identity")
 // Identity is the secret core of a node: one file, so that its parts are
 // always those of one node.
 type Identity struct {
-	Seed     []byte   `json:"seed"`     // of the Ed25519 key (RFC 8032), 32 bytes
-	TincRSA  []byte   `json:"tinc_rsa"` // PKCS #1 DER
-	Hardware []string `json:"hardware"` // hashes of what identifies the machine, see Hardware
-	Created  int64    `json:"created"`  // Unix seconds by the node's clock, which may be wrong
+	Seed     []byte   `json:"seed"`             // of the Ed25519 key (RFC 8032), 32 bytes
+	TincRSA  []byte   `json:"tinc_rsa"`         // PKCS #1 DER
+	Hardware []string `json:"hardware"`         // hashes of what identifies the machine, see Hardware
+	Copied   bool     `json:"copied,omitempty"` // made because the system had been copied from another machine
+	Created  int64    `json:"created"`          // Unix seconds by the node's clock, which may be wrong
 
 	private ed25519.PrivateKey
 	rsa     *rsa.PrivateKey
@@ -145,7 +146,7 @@ func (f Files) Ensure(ctx context.Context, forget func() error) (*Identity, Repo
 	if id, err = New(now); err != nil {
 		return nil, rep, err
 	}
-	rep.Created = true
+	rep.Created, id.Copied = true, rep.Cloned
 	return id, rep, durable.WriteJSON(f.path(filepath.Join(f.State, identityFile)), id)
 }
 

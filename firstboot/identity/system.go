@@ -163,6 +163,14 @@ func (f Files) forgetSystem() error {
 			}
 		}
 	}
+	// The name that the other machine was given is not this one's; that
+	// it was given something stays true.
+	if p, ok := f.Provisioned(); ok && p.HostName != "" {
+		p.HostName = ""
+		if err := durable.WriteJSON(f.provisioned(), p); err != nil {
+			return err
+		}
+	}
 	// An RSA key that somebody's sshd made is the other machine's as well.
 	for _, p := range []string{"etc/ssh/ssh_host_rsa_key", "etc/ssh/ssh_host_rsa_key.pub", "etc/machine-id", "etc/hostname"} {
 		if err := durable.Remove(f.path(p)); err != nil && !errors.Is(err, fs.ErrNotExist) {

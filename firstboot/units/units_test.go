@@ -19,10 +19,15 @@ func TestVerify(t *testing.T) {
 		t.Skip("needs systemd-analyze")
 	}
 	dir := t.TempDir()
-	files, err := fs.Glob(Files, "*.service")
-	if err != nil || len(files) != 3 {
-		t.Fatalf("%v, %v", files, err)
+	services, err := fs.Glob(Files, "*.service")
+	if err != nil || len(services) != 4 {
+		t.Fatalf("%v, %v", services, err)
 	}
+	paths, err := fs.Glob(Files, "*.path")
+	if err != nil || len(paths) != 2 {
+		t.Fatalf("%v, %v", paths, err)
+	}
+	files := append(services, paths...)
 	args := []string{"verify", "--man=no"}
 	for _, f := range files {
 		data, err := Files.ReadFile(f)

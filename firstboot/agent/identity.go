@@ -1,0 +1,166 @@
+package agent
+
+import (
+	"context"
+
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/identity"
+	"cloudy/firstboot/seed"
+)
+
+// Identity runs the first stage alone, as root, for the early unit.
+func (a *Agent) Identity(ctx context.Context) (string, error) {
+	if err := durable.Clean(a.path(StateDir)); err != nil {
+		return "", err
+	}
+	detail, err := a.makeIdentity(ctx)
+	return detail, errors.Join(err, a.files.Own(User, tincDir))
+}
+
+// stageIdentity gives the system what no other has. A daemon that is not root
+// only looks: the early unit has done it, or does it now.
+func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
+	if a.privileged() {
+		return a.makeIdentity(ctx)
+	}
+	id, err := a.files.Load()
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := a.wish(ctx, "identity", Wish{Identity: true}); err != nil {
+			return "", err
+		}
+		return "", fmt.Errorf("the keys are being made: %w", errWaiting)
+	}
+	if err != nil {
+		return "", err
+	}
+	a.mu.Lock()
+	old := a.becoming
+	a.mu.Unlock()
+	if old == id.Name() {
+		return "", fmt.Errorf("new keys are being made: %w", errWaiting)
+	}
+	data, err := os.ReadFile(a.path("etc/hostname"))
+	if err != nil {
+		return "", err
+	}
+	return a.is(id, strings.TrimSpace(string(data))), nil
+}
+
+// is takes up the identity.
+func (a *Agent) is(id *identity.Identity, host string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.id, a.host, a.status.Host, a.becoming = id, host, host, ""
+	return fmt.Sprintf("%s, %s", host, id.Name())
+}
+
+func (a *Agent) makeIdentity(ctx context.Context) (string, error) {
+	// Who may log in comes first: nothing below may cost the way in.
+	given, ok := a.files.Provisioned()
+	if !ok || !a.admittedOnDisk() {
+		a.importSeeds(ctx, !ok)
+		given, _ = a.files.Provisioned()
+	}
+	if _, err := a.files.Load(); errors.Is(err, fs.ErrNotExist) {
+		a.waitEntropy()
+	}
+	id, rep, err := a.files.Ensure(ctx, func() error { return a.forgetMesh(ctx) })
+	if err != nil {
+		return "", err
+	}
+	if rep.Cloned {
+		given.HostName = "" // the other machine's
+		a.log.Warn("this system was copied from another node; it has new keys and must be invited anew")
+	}
+	host, force := given.HostName, true
+	if host == "" {
+		host = a.conf.HostName
+	}
+	if host == "" {
+		host, force = "cloudy-"+string(id.Name())[1:7], false
+	}
+	host, err = a.files.EnsureHostName(host, force)
+	if err != nil {
+		return "", err
+	}
+	if err := a.setKernelHostName(host); err != nil {
+		return "", err
+	}
+	if _, err := a.files.EnsureMachineID(); err != nil {
+		return "", err
+	}
+	if _, err := a.files.EnsureSSHKeys(host); err != nil {
+		return "", err
+	}
+	return a.is(id, host), nil
+}
+
+// admittedOnDisk says whether the node has a place in a mesh.
+func (a *Agent) admittedOnDisk() bool {
+	_, err := os.Stat(a.statePath(standingFile))
+	return err == nil
+}
+
+// importSeeds looks at the boot partition and the drives, once in a process.
+// A system that was given something, or is in a mesh, takes no more of them
+// but invitations.
+func (a *Agent) importSeeds(ctx context.Context, provision bool) {
+	if a.imported {
+		return
+	}
+	a.imported = true
+	list, errs := a.seeds.Import()
+	if provision && !a.admittedOnDisk() {
+		errs = append(errs, a.files.Provision(ctx, list)...)
+	}
+	for _, err := range errs {
+		a.log.Warn("seed", "error", err)
+	}
+	for _, p := range list {
+		if !p.Empty() {
+			a.log.Info("seed", "from", p.Origin, "host", p.HostName, "keys", len(p.SSHKeys), "users", len(p.Users), "taken", provision && !a.admittedOnDisk())
+		}
+	}
+}
+
+// waitEntropy says why nothing goes on where the kernel has no random numbers
+// yet; the keys are made when it has (getrandom(2) blocks until then).
+func (a *Agent) waitEntropy() {
+	var b [1]byte
+	if _, err := unix.Getrandom(b[:], unix.GRND_NONBLOCK); errors.Is(err, unix.EAGAIN) {
+		a.log.Warn("waiting for the kernel's random numbers: a board without a source of them takes a while at its first boot")
+	}
+}
+
+// emptyFolder removes what is in a folder.
+func emptyFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// spent wipes an invitation that was used, where it lies on a disk.
+func (a *Agent) spent(ctx context.Context, s seed.Seed) error {
+	if a.privileged() || s.File == "" || a.seeds.Own(s) {
+		return errors.Join(a.seeds.Used(s), a.seeds.Wipe(s.Token), a.seeds.Forget())
+	}
+	if err := a.seeds.Forget(); err != nil {
+		return err
+	}
+	return a.wish(ctx, "wipe", Wish{Wipe: s.Token})
+}

@@ -1,0 +1,232 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"cloudy/firstboot/durable"
+	"cloudy/firstboot/nodeconfig"
+)
+
+// User is the account that the daemon runs as on a node.
+const User = "cloudy"
+
+// WishDir is where the daemon, which is not root, leaves what only root can
+// do. cloudy-wish.path watches it, and cloudy-wish.service carries it out and
+// ends. What can be wished for is this list and no more: a daemon that was
+// taken over can name no program, no unit and no file.
+const WishDir = "run/cloudy/wish"
+
+// Wish is one of them.
+type Wish struct {
+	// Identity makes what the system's identity lacks.
+	Identity bool `json:"identity,omitempty"`
+
+	// Reset is resetIdentity or resetFactory.
+	Reset string `json:"reset,omitempty"`
+
+	// Wipe is a token that was used: off the boot partition with it.
+	Wipe string `json:"wipe,omitempty"`
+
+	// Services starts and stops what is on and off, out of the node's
+	// configuration and the choices in the state folder.
+	Services bool `json:"services,omitempty"`
+}
+
+const (
+	resetIdentity = "identity"
+	resetFactory  = "factory"
+)
+
+// privileged says whether the agent can do everything itself: as root, or
+// where the root folder is a test's.
+func (a *Agent) privileged() bool { return os.Geteuid() == 0 }
+
+// wish has something done that takes root. Without root it is done a little
+// later; who wishes looks at what came of it.
+func (a *Agent) wish(ctx context.Context, name string, w Wish) error {
+	if a.privileged() {
+		return a.carryOut(ctx, w)
+	}
+	return durable.WriteJSON(filepath.Join(a.path(WishDir), name+".json"), w)
+}
+
+// CarryOut is root's half: it does what the daemon wishes until there is
+// nothing left. A wish that fails is told and dropped; the daemon repeats what
+// it still needs.
+func (a *Agent) CarryOut(ctx context.Context) error {
+	dir := a.path(WishDir)
+	var errs []error
+	for ctx.Err() == nil {
+		root, err := os.OpenRoot(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		names, err := fs.Glob(root.FS(), "*.json")
+		if err != nil || len(names) == 0 {
+			root.Close()
+			break
+		}
+		for _, name := range names {
+			var w Wish
+			err := readWish(root, name, &w)
+			if e := root.Remove(name); e != nil {
+				root.Close()
+				return e // or this would go round for ever
+			}
+			if err == nil {
+				err = a.carryOut(ctx, w)
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+		root.Close()
+	}
+	return errors.Join(errs...)
+}
+
+func (a *Agent) carryOut(ctx context.Context, w Wish) error {
+	var errs []error
+	if w.Reset == resetFactory {
+		errs = append(errs, a.forgetAll())
+	}
+	if w.Reset != "" {
+		errs = append(errs, a.files.Forget())
+	}
+	if (w.Identity || w.Reset != "") && !a.running {
+		// In a running agent that is root the first stage does it.
+		_, err := a.Identity(ctx)
+		errs = append(errs, err)
+	}
+	if w.Wipe != "" {
+		errs = append(errs, a.seeds.Wipe(w.Wipe))
+	}
+	if w.Services {
+		errs = append(errs, a.switchUnits(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// forgetAll removes all that the agent ever kept but the identity, which goes
+// last and by itself.
+func (a *Agent) forgetAll() error {
+	entries, err := os.ReadDir(a.path(StateDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if e.Name() != "identity.json" {
+			errs = append(errs, os.RemoveAll(a.statePath(e.Name())))
+		}
+	}
+	a.imported = false
+	return errors.Join(errs...)
+}
+
+// switchUnits starts and enables the units of services that are on, and stops
+// and disables those of the others.
+func (a *Agent) switchUnits(ctx context.Context) error {
+	choices := a.choices()
+	var errs []error
+	wanted := map[string]bool{} // by services that are on: two may share a unit
+	for _, s := range a.conf.Services {
+		if isOn(s, choices) {
+			for _, u := range s.Units {
+				wanted[u] = true
+			}
+		}
+	}
+	for _, s := range a.conf.Services {
+		on := isOn(s, choices)
+		_, chosen := choices[s.Name]
+		for _, u := range s.Units {
+			verb := "enable"
+			if !on {
+				// What nobody ever turned off is as the image has it.
+				if wanted[u] || !chosen {
+					continue
+				}
+				verb = "disable"
+			}
+			errs = append(errs, systemctl(ctx, verb, "--now", "--quiet", u))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func systemctl(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "systemctl", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl %s: %w: %.300s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// servicesFile holds what an owner chose: which services are on, by name.
+const servicesFile = "services.json"
+
+func (a *Agent) choices() map[string]bool {
+	out := map[string]bool{}
+	if err := durable.ReadJSON(a.statePath(servicesFile), &out); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		a.log.Warn("which services are on is lost, the image's choice counts", "error", err)
+	}
+	return out
+}
+
+func isOn(s nodeconfig.Service, choices map[string]bool) bool {
+	if on, ok := choices[s.Name]; ok {
+		return on
+	}
+	return s.Enabled
+}
+
+// SetService turns one of the node's services on or off, for good.
+func (a *Agent) SetService(ctx context.Context, name string, on bool) error {
+	if !slices.ContainsFunc(a.conf.Services, func(s nodeconfig.Service) bool { return s.Name == name }) {
+		var have []string
+		for _, s := range a.conf.Services {
+			have = append(have, s.Name)
+		}
+		if len(have) == 0 {
+			return fmt.Errorf("there is no service %s: the image has none that can be turned on", name)
+		}
+		return fmt.Errorf("there is no service %s; there are %s", name, strings.Join(have, ", "))
+	}
+	a.mu.Lock()
+	choices := a.choices()
+	choices[name] = on
+	err := durable.WriteJSON(a.statePath(servicesFile), choices)
+	delete(a.health, name)
+	a.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	err = a.wish(ctx, "services", Wish{Services: true})
+	a.rush()
+	return err
+}
+
+// readWish reads a file of the folder, through no link.
+func readWish(root *os.Root, name string, w *Wish) error {
+	data, err := root.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, w)
+}
