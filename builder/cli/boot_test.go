@@ -172,7 +172,8 @@ archive "debian" {
 }
 
 image "small" {
-  variant = "essential"
+  variant  = "essential"
+  locale   = "ca_ES.UTF-8"
   file "/etc/motd" {
     content = "hello\n"
   }
@@ -198,7 +199,8 @@ image "small" {
 		at, script string
 		code       int
 	}{
-		{"customise", "grep hello /etc/motd && test ! -e /first", 0},
+		{"packages", "locale -a | grep -qx ca_ES.utf8 && grep -qx 'ca_ES.UTF-8 UTF-8' /etc/locale.gen", 0},
+		{"customise", "grep hello /etc/motd && test ! -e /first && grep -rqx LANG=ca_ES.UTF-8 /etc/default/locale /etc/locale.conf", 0},
 		{"run first", "test ! -e /first", 0},
 		{"boom", "test -e /first && test ! -e /boom", 0},
 		{"", "true", fail.Build.ExitCode()}, // it cannot be finished

@@ -33,15 +33,7 @@ What is in the store or in the output folder already is not made again.`,
 			if err != nil {
 				return err
 			}
-			m, err := a.Module(c.Context())
-			if err != nil {
-				return err
-			}
-			chosen, err := a.choose(m, args)
-			if err != nil {
-				return err
-			}
-			e, done, err := a.engine(c.Context(), sb, out)
+			chosen, e, done, err := a.wanted(c.Context(), args, sb, out)
 			if err != nil {
 				return err
 			}
@@ -81,11 +73,7 @@ What is in the store or in the output folder already is not made again.`,
 func (a *App) make(ctx context.Context, e *plan.Engine, chosen []selection) ([]targets.Artefact, error) {
 	var made []targets.Artefact
 	for _, s := range chosen {
-		l, err := a.pinned(ctx, e, s.image)
-		if err != nil {
-			return nil, err
-		}
-		b, err := e.New(s.image, l, s.targets)
+		b, err := a.build(ctx, e, s)
 		if err != nil {
 			return nil, err
 		}

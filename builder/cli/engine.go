@@ -36,6 +36,30 @@ func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*pla
 	return e, func() { st.Close() }, nil
 }
 
+// wanted reads the recipe, chooses the images and targets that args name, and
+// opens the engine for them. The function returned closes it.
+func (a *App) wanted(ctx context.Context, args []string, sb *sandbox.Sandbox, out string) ([]selection, *plan.Engine, func(), error) {
+	m, err := a.Module(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	chosen, err := a.choose(m, args)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	e, done, err := a.engine(ctx, sb, out)
+	return chosen, e, done, err
+}
+
+// build is the graph of one selection, of the packages that its lock pins.
+func (a *App) build(ctx context.Context, e *plan.Engine, s selection) (*plan.Build, error) {
+	l, err := a.pinned(ctx, e, s.image)
+	if err != nil {
+		return nil, err
+	}
+	return e.New(s.image, l, s.targets)
+}
+
 // selection is one image to build with the targets asked for.
 type selection struct {
 	image   *recipe.Image

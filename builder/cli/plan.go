@@ -26,26 +26,14 @@ result is there already, and why not when it is not. Nothing is built.`,
 			if asJSON && asDot {
 				return fail.Mark(fail.User, fmt.Errorf("--json and --dot exclude each other"))
 			}
-			m, err := a.Module(c.Context())
-			if err != nil {
-				return err
-			}
-			chosen, err := a.choose(m, args)
-			if err != nil {
-				return err
-			}
-			e, done, err := a.engine(c.Context(), nil, out)
+			chosen, e, done, err := a.wanted(c.Context(), args, nil, out)
 			if err != nil {
 				return err
 			}
 			defer done()
 			var steps []*plan.Step
 			for _, s := range chosen {
-				l, err := a.pinned(c.Context(), e, s.image)
-				if err != nil {
-					return err
-				}
-				b, err := e.New(s.image, l, s.targets)
+				b, err := a.build(c.Context(), e, s)
 				if err != nil {
 					return err
 				}

@@ -25,6 +25,13 @@ type accounts struct {
 	passwd, group, shadow, gshadow [][]string
 	subuid, subgid                 [][]string
 	changed                        bool
+	later                          []homeOf // made when all files are there
+}
+
+// homeOf is the home folder of an account that the recipe names.
+type homeOf struct {
+	user  *recipe.User
+	fresh bool // the account is new
 }
 
 func readAccounts(d *Delta) (*accounts, error) {
@@ -226,7 +233,8 @@ func (a *accounts) addUser(u *recipe.User) error {
 			return fmt.Errorf("%s: %w", g.Range, err)
 		}
 	}
-	return a.home(u, p, fresh)
+	a.later = append(a.later, homeOf{u, fresh})
+	return nil
 }
 
 // today is the day of the epoch, as shadow(5) counts.
@@ -307,8 +315,18 @@ func (a *accounts) join(user, group string) error {
 	return nil
 }
 
-// home makes the home folder of a new ordinary user out of /etc/skel, and
-// writes the SSH keys.
+// homes makes the home folders of new ordinary users out of /etc/skel, as it
+// is with all overlays, and writes SSH keys. What the recipe puts into a home
+// itself stays.
+func (a *accounts) homes() error {
+	for _, h := range a.later {
+		if err := a.home(h.user, line(a.passwd, h.user.Name), h.fresh); err != nil {
+			return fmt.Errorf("%s: user %q: %w", h.user.Range, h.user.Name, err)
+		}
+	}
+	return nil
+}
+
 func (a *accounts) home(u *recipe.User, p []string, fresh bool) error {
 	uid, err := id(nil, p[2])
 	if err != nil {
@@ -319,16 +337,17 @@ func (a *accounts) home(u *recipe.User, p []string, fresh bool) error {
 		return err
 	}
 	home := strings.Trim(p[5], "/")
-	if fresh && !u.System && home != "" && a.d.find(home) == nil {
-		if err := a.d.put(tree.Entry{Path: home, Type: tree.Dir, Mode: 0o700, UID: uid, GID: gid}); err != nil {
-			return err
+	if fresh && !u.System && home != "" && a.d.base.Find(home) == nil {
+		if !a.d.asked[home] { // perhaps there as the folder of a file
+			if err := a.d.put(tree.Entry{Path: home, Type: tree.Dir, Mode: 0o700, UID: uid, GID: gid}); err != nil {
+				return err
+			}
 		}
-		for _, e := range a.d.base.Entries {
-			rest, ok := strings.CutPrefix(e.Path, "etc/skel/")
-			if !ok || e.Type == tree.Hardlink {
+		for _, e := range a.d.below("etc/skel") {
+			e.Path, e.UID, e.GID = path.Join(home, strings.TrimPrefix(e.Path, "etc/skel/")), uid, gid
+			if e.Type == tree.Hardlink || e.Type != tree.Dir && a.d.find(e.Path) != nil || a.d.asked[e.Path] {
 				continue
 			}
-			e.Path, e.UID, e.GID = path.Join(home, rest), uid, gid
 			if err := a.d.put(e); err != nil {
 				return err
 			}
@@ -337,12 +356,17 @@ func (a *accounts) home(u *recipe.User, p []string, fresh bool) error {
 	if len(u.SSHAuthorizedKeys) == 0 {
 		return nil
 	}
-	if err := a.d.put(tree.Entry{Path: home + "/.ssh", Type: tree.Dir, Mode: 0o700, UID: uid, GID: gid}); err != nil {
-		return err
+	if ssh := home + "/.ssh"; !a.d.asked[ssh] {
+		if err := a.d.put(tree.Entry{Path: ssh, Type: tree.Dir, Mode: 0o700, UID: uid, GID: gid}); err != nil {
+			return err
+		}
+	}
+	file := home + "/.ssh/authorized_keys"
+	if a.d.Declares(file) { // a file or an overlay says more
+		return nil
 	}
 	keys := strings.Join(u.SSHAuthorizedKeys, "\n") + "\n"
 	return a.d.put(tree.Entry{
-		Path: home + "/.ssh/authorized_keys", Type: tree.File, Mode: 0o600, UID: uid, GID: gid,
-		Data: []byte(keys), Size: int64(len(keys)),
+		Path: file, Type: tree.File, Mode: 0o600, UID: uid, GID: gid, Data: []byte(keys), Size: int64(len(keys)),
 	})
 }

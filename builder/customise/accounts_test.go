@@ -1,6 +1,7 @@
 package customise
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,8 +140,8 @@ func TestApply(t *testing.T) {
 	}
 	for p, want := range map[string]string{
 		"etc/hosts":    "127.0.0.1\tlocalhost\n127.0.1.1\tnode1\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n",
-		"etc/hostname": "", // the overlay's wins
-		"etc/timezone": "Europe/Madrid\n", "etc/locale.conf": "LANG=ca_ES.UTF-8\n", "etc/locale.gen": "ca_ES.UTF-8 UTF-8\n",
+		"etc/hostname": "",                                                                                      // the overlay's wins
+		"etc/timezone": "Europe/Madrid\n", "etc/locale.conf": "LANG=ca_ES.UTF-8\n", "etc/locale.gen": "# all\n", // the package's, which generated it
 	} {
 		if got, err := d.read(p); err != nil || got != want {
 			t.Errorf("/%s: %q %v, want %q", p, got, err, want)
@@ -156,14 +157,46 @@ func TestApply(t *testing.T) {
 }
 
 func TestLocale(t *testing.T) {
-	for name, want := range map[string]string{"C.UTF-8": "# all\n", "C": "# all\n", "POSIX": "# all\n", "de_DE": "de_DE ISO-8859-1\n", "de_DE.UTF-8": "de_DE.UTF-8 UTF-8\n"} {
-		d := newDelta(treeOf("etc/locale.gen=# all\n", "etc/default/locale=LANG=C\n"), epoch)
-		must(t, names(d, &recipe.Image{Locale: name}))
-		if got, _ := d.read("etc/locale.gen"); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
+	d := newDelta(treeOf("etc/default/locale=LANG=C\n"), epoch)
+	must(t, names(d, &recipe.Image{Locale: "de_DE.UTF-8"}))
+	if got, _ := d.read("etc/default/locale"); got != "LANG=de_DE.UTF-8\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestSkel: the home of a new user has what overlays and files put into
+// /etc/skel, as its own; what the recipe puts into the home itself stays.
+func TestSkel(t *testing.T) {
+	base := treeOf("etc/passwd=root:x:0:0::/root:/bin/sh\n", "etc/group=root:x:0:\n", "etc/skel/.profile=old\n", "etc/skel/gone=x", "etc/skel/.bashrc=base\n")
+	text := func(path, content string, mode uint32) recipe.File {
+		return recipe.File{Path: path, Mode: mode, Link: content}
+	}
+	img := &recipe.Image{
+		Users: []recipe.User{{Name: "ada", SSHAuthorizedKeys: []string{"ssh-ed25519 AAAA a"}}, {Name: "bob"}},
+		Overlays: []recipe.Overlay{{Name: "o", Entries: []recipe.OverlayEntry{
+			{Path: "etc/skel/.config", Type: 'd', Mode: 0o755}, {Path: "etc/skel/.config/x", Type: 'l', Link: "overlay"},
+			{Path: "etc/skel/.profile", Type: 'l', Link: "overlay"},
+			{Path: "home/bob", Type: 'd', Mode: 0o755}, {Path: "home/bob/.profile", Type: 'l', Link: "bob's"},
+		}}},
+		Files: []recipe.File{text("/etc/skel/file", "file", 0), {Path: "/etc/skel/gone", Absent: true}, text("/home/ada/.ssh/authorized_keys", "mine", 0)},
+	}
+	d, err := Apply(base, img, nil, epoch)
+	must(t, err)
+	tr := d.Tree()
+	for p, want := range map[string]string{
+		"home/ada": "1000 0700", "home/ada/.config": "1000 0755", "home/ada/.config/x": "1000 overlay", "home/ada/.profile": "1000 overlay",
+		"home/ada/.bashrc": "1000 0644", "home/ada/file": "1000 file", "home/ada/gone": "", "home/ada/.ssh/authorized_keys": "0 mine",
+		"home/ada/.ssh": "1000 0700", "home/bob/.profile": "0 bob's", "home/bob/file": "1001 file", "etc/skel/file": "0 file",
+	} {
+		got := ""
+		if e := tr.Find(p); e != nil {
+			got = fmt.Sprintf("%d %04o", e.UID, e.Mode)
+			if e.Type == tree.Symlink {
+				got = fmt.Sprintf("%d %s", e.UID, e.Link)
+			}
 		}
-		if got, _ := d.read("etc/default/locale"); got != "LANG="+name+"\n" {
-			t.Errorf("%s: %q", name, got)
+		if got != want {
+			t.Errorf("/%s is %q, want %q", p, got, want)
 		}
 	}
 }

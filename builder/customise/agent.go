@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"strings"
 
 	"cloudy/builder/fail"
@@ -25,29 +24,6 @@ const tincd = "usr/sbin/tincd"
 
 // agentGroup may read the node's configuration, where it has an invitation.
 const agentGroup = "cloudy"
-
-// agentFolder is where one of the agent's files belongs, by its name
-// (systemd.unit(5), systemd.preset(5), sysusers.d(5), tmpfiles.d(5)).
-func agentFolder(name string) string {
-	switch {
-	case strings.HasSuffix(name, ".preset"):
-		return "usr/lib/systemd/system-preset/"
-	case strings.Contains(name, "sysusers"):
-		return "usr/lib/sysusers.d/"
-	case strings.Contains(name, "tmpfiles"):
-		return "usr/lib/tmpfiles.d/"
-	}
-	return "usr/lib/systemd/system/"
-}
-
-// agentFile is the name of one of the agent's files in the image.
-func agentFile(name string) string {
-	dir := agentFolder(name)
-	if dir == "usr/lib/sysusers.d/" || dir == "usr/lib/tmpfiles.d/" {
-		return dir + "cloudy-node.conf"
-	}
-	return dir + path.Base(name)
-}
 
 // eachAgentFile calls do for each of the units, presets and so on that the
 // agent brings, sorted by name.
@@ -69,7 +45,7 @@ func AgentFiles() string {
 	h := sha256.New()
 	// What is built in can be read.
 	_ = eachAgentFile(func(name, content string) error {
-		_, err := fmt.Fprintf(h, "%q %q\n", agentFile(name), content)
+		_, err := fmt.Fprintf(h, "%q %q\n", agentunits.Path(name), content)
 		return err
 	})
 	return hex.EncodeToString(h.Sum(nil))
@@ -80,7 +56,7 @@ func AgentFiles() string {
 // systemd-sysusers finds them there.
 func (a *accounts) addAgentAccounts() error {
 	return eachAgentFile(func(name, content string) error {
-		if agentFolder(name) != "usr/lib/sysusers.d/" {
+		if !strings.HasPrefix(agentunits.Path(name), "usr/lib/sysusers.d/") {
 			return nil
 		}
 		for l := range strings.Lines(content) {
@@ -155,10 +131,10 @@ func (d *Delta) agent(a *accounts, img *recipe.Image, program *nodeagent.Agent) 
 	}
 	var presets []string
 	err = eachAgentFile(func(name, content string) error {
-		if agentFolder(name) == "usr/lib/systemd/system-preset/" {
+		if strings.HasSuffix(name, ".preset") {
 			presets = append(presets, content)
 		}
-		return d.write(agentFile(name), 0o644, content)
+		return d.write(agentunits.Path(name), 0o644, content)
 	})
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package customise
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"cloudy/builder/nodeagent"
@@ -38,6 +37,7 @@ func Apply(base *tree.Tree, img *recipe.Image, agent *nodeagent.Agent, epoch tim
 		{"directories", func() error { return directories(d, a, img.Directories) }},
 		{"grow", func() error { return grow(d, img.Grow) }},
 		{"files", func() error { return files(d, a, img.Files) }},
+		{"homes", a.homes},
 		{"units", func() error { return units(d, img.Units) }},
 	} {
 		if err := step.do(); err != nil {
@@ -158,19 +158,7 @@ func names(d *Delta, img *recipe.Image) error {
 			return err
 		}
 	}
-	return locale(d, img.Locale)
-}
-
-// locale asks locale-gen for what libc does not have built in.
-func locale(d *Delta, name string) error {
-	if name == "" || name == "C" || name == "POSIX" || strings.HasPrefix(name, "C.") || d.find("etc/locale.gen") == nil {
-		return nil
-	}
-	_, charset, ok := strings.Cut(name, ".")
-	if !ok {
-		charset = "ISO-8859-1"
-	}
-	return d.rewrite("etc/locale.gen", 0o644, name+" "+charset+"\n")
+	return nil
 }
 
 // grow lets systemd-repart enlarge the root partition at first boot.

@@ -73,6 +73,24 @@ func (d *Delta) find(p string) *tree.Entry {
 	return d.base.Find(p)
 }
 
+// below returns the entries under a folder as they stand now, sorted by path.
+func (d *Delta) below(dir string) []tree.Entry {
+	var out []tree.Entry
+	for i := range d.base.Entries {
+		p := d.base.Entries[i].Path
+		if _, again := d.added[p]; !again && strings.HasPrefix(p, dir+"/") && !d.inRemoved(p) {
+			out = append(out, d.base.Entries[i])
+		}
+	}
+	for p, e := range d.added {
+		if strings.HasPrefix(p, dir+"/") {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
 // inRemoved tells whether the base's entry at p, or a folder above it, was removed.
 func (d *Delta) inRemoved(p string) bool {
 	for ; p != "." && p != "/"; p = path.Dir(p) {

@@ -89,7 +89,7 @@ func (b *Build) packageParts(batch []lock.Package) map[string]string {
 	parts := map[string]string{
 		"architecture": b.Image.Arch,
 		"epoch":        strconv.FormatInt(b.Lock.Epoch, 10),
-		"debconf":      digest(b.Image.Debconf),
+		"debconf":      digest(debconf(b.Image, batch)),
 		"exclude":      digest(b.Image.Exclude),
 		"initramfs":    digest(b.Image.Initramfs),
 	}

@@ -107,7 +107,7 @@ func (b *Build) install(ctx context.Context, p *store.Pending, below []string, b
 	if b.engine.Scripts != nil {
 		req.Log = func(line string) { fmt.Fprintln(b.engine.Scripts, line) }
 	}
-	for _, d := range b.Image.Debconf {
+	for _, d := range debconf(b.Image, batch) {
 		req.Debconf = append(req.Debconf, rootfs.Debconf{Package: d.Package, Question: d.Question, Type: d.Type, Value: d.Value})
 	}
 	for i := range batch {

@@ -61,7 +61,7 @@ func (e *Engine) pin(ctx context.Context, img *recipe.Image, ix *archive.Indexes
 		progress.Warn(ctx, note)
 	}
 	fresh := &lock.Image{Archives: archivesOf(ix)}
-	if fresh.Packages, err = locked(sol); err != nil {
+	if fresh.Packages, err = locked(sol, img.Arch); err != nil {
 		return nil, err
 	}
 	fresh.Epoch = epoch(img, ix)
@@ -188,12 +188,12 @@ func epoch(img *recipe.Image, ix *archive.Indexes) int64 {
 
 // locked puts a solution into configure order: first the base, which is what
 // Essential packages need, then all the rest.
-func locked(sol *resolve.Solution) ([]lock.Package, error) {
+func locked(sol *resolve.Solution, native string) ([]lock.Package, error) {
 	choice := map[*deb.Package]resolve.Choice{}
 	for _, c := range sol.Choices {
 		choice[c.Package] = c
 	}
-	base, err := baseOf(sol)
+	base, err := baseOf(sol, native)
 	if err != nil {
 		return nil, err
 	}
@@ -230,46 +230,25 @@ func because(w resolve.Why) string {
 }
 
 // baseOf is the closure of the Essential packages within a solution.
-func baseOf(sol *resolve.Solution) (map[*deb.Package]bool, error) {
-	provider := map[string][]*deb.Package{}
-	var queue []*deb.Package
-	for _, p := range sol.Packages() {
-		provider[p.Name] = append([]*deb.Package{p}, provider[p.Name]...)
-		rel, err := deb.ParseRelations(p.Provides)
-		if err != nil {
-			return nil, err
+func baseOf(sol *resolve.Solution, native string) (map[*deb.Package]bool, error) {
+	set := sol.Packages()
+	needs, err := deb.NewNeeds(set, native)
+	if err != nil {
+		return nil, fail.Mark(fail.Network, err)
+	}
+	found := map[int]bool{}
+	for i, p := range set {
+		if !p.Essential || found[i] {
+			continue
 		}
-		for _, alts := range rel {
-			for _, r := range alts {
-				provider[r.Name] = append(provider[r.Name], p)
-			}
-		}
-		if p.Essential {
-			queue = append(queue, p)
+		found[i] = true
+		if err := needs.Closure(i, false, found); err != nil {
+			return nil, fail.Mark(fail.Network, err)
 		}
 	}
 	base := map[*deb.Package]bool{}
-	for len(queue) > 0 {
-		p := queue[0]
-		queue = queue[1:]
-		if base[p] {
-			continue
-		}
-		base[p] = true
-		for _, field := range []string{p.PreDepends, p.Depends} {
-			rel, err := deb.ParseRelations(field)
-			if err != nil {
-				return nil, fail.Mark(fail.Network, err)
-			}
-			for _, alts := range rel {
-				for _, r := range alts {
-					if found := provider[r.Name]; len(found) > 0 {
-						queue = append(queue, found[0])
-						break
-					}
-				}
-			}
-		}
+	for i := range found {
+		base[set[i]] = true
 	}
 	return base, nil
 }

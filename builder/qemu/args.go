@@ -3,14 +3,17 @@ package qemu
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -129,8 +132,18 @@ func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string
 		}
 		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
 	}
-	// Without a boot ROM: the disk is what boots.
-	args = append(args, "-netdev", net, "-device", "virtio-net-pci,netdev=net,romfile=")
+	card := "virtio-net-pci,netdev=net,romfile=" // without a boot ROM: the disk is what boots
+	if c.Netdev != "" {
+		net = c.Netdev
+	}
+	if c.MAC != "" {
+		card += ",mac=" + c.MAC
+	}
+	args = append(args, "-netdev", net, "-device", card)
+	for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
+		// SMBIOS strings of the vendor (SMBIOS specification, 7.12).
+		args = append(args, "-smbios", "type=11,value=io.systemd.credential.binary:"+name+"="+base64.StdEncoding.EncodeToString([]byte(c.Credentials[name])))
+	}
 	if c.Terminal {
 		args = append(args, "-nographic", "-serial", "mon:stdio")
 	} else {

@@ -41,7 +41,15 @@ type Config struct {
 	CPUs     int    // 0 is 2
 	Accel    string // kvm, tcg; empty is kvm where it can be used
 	Forwards []Forward
-	Extra    []string // further arguments of QEMU
+	// Netdev is the machine's network in place of the host's by address
+	// translation: a value of QEMU's option -netdev whose id is "net".
+	Netdev string
+	// MAC is the network card's address. Empty is QEMU's own, which is the
+	// same in every machine.
+	MAC string
+	// Credentials are handed to the guest's systemd (systemd.system-credentials(7)).
+	Credentials map[string]string
+	Extra       []string // further arguments of QEMU
 
 	// Reboot lets the guest reboot; else a reboot ends the machine, so that a
 	// kernel panic with panic=-1 does too.

@@ -101,14 +101,22 @@ func (b *builder) image(r *resolved) *Image {
 	return img
 }
 
-// localeNeeds warns of a locale that nothing in the image can generate.
+// localeNeeds adds the package that generates the image's locale, unless the
+// recipe has it, or one with all locales, or does not want it.
 func (b *builder) localeNeeds(n *node, img *Image) {
 	if img.Locale == "" || img.Locale == "POSIX" || img.Locale == "C" || strings.HasPrefix(img.Locale, "C.") {
 		return
 	}
-	if !slices.ContainsFunc(img.Packages, func(p Package) bool { return p.Name == "locales" || p.Name == "locales-all" }) {
-		b.diags = append(b.diags, Warnf(n.where("locale"), "Add \"locales\" to packages.", "The locale %q needs the package locales", img.Locale))
+	named := func(p Package) bool { return p.Name == "locales" || p.Name == "locales-all" }
+	if slices.ContainsFunc(img.Packages, named) {
+		return
 	}
+	at := n.where("locale")
+	if slices.ContainsFunc(img.Unwanted, func(p Package) bool { return p.Name == "locales" }) {
+		b.diags = append(b.diags, Warnf(at, "Take \"-locales\" out of packages.", "The locale %q needs the package locales", img.Locale))
+		return
+	}
+	img.Packages = append(img.Packages, Package{Name: "locales", Range: at})
 }
 
 func optional(n *node, name string) *int64 {

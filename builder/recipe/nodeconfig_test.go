@@ -157,3 +157,22 @@ image "y" {
 		}
 	}
 }
+
+// TestLocalePackage: a locale brings what generates it.
+func TestLocalePackage(t *testing.T) {
+	for _, tc := range []struct{ lines, packages, says string }{
+		{`locale = "ca_ES.UTF-8"`, "locales", ""},
+		{`locale = "C.UTF-8"`, "", ""},
+		{"locale = \"ca_ES.UTF-8\"\npackages = [\"locales-all\"]", "locales-all", ""},
+		{"locale = \"ca_ES.UTF-8\"\npackages = [\"locales\"]", "locales", ""},
+		{"locale = \"ca_ES.UTF-8\"\npackages = [\"-locales\"]", "", "needs the package locales"},
+	} {
+		m, diags := load(t, debian+"image \"a\" {\n"+tc.lines+"\n}\n")
+		img, more := m.Image("a", "amd64")
+		var b strings.Builder
+		m.Render(&b, append(diags, more...), false)
+		if got := spell(img.Packages); got != tc.packages || !strings.Contains(b.String(), tc.says) || tc.says == "" && b.Len() > 0 {
+			t.Errorf("%s: packages %q\n%s", tc.lines, got, b.String())
+		}
+	}
+}

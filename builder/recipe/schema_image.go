@@ -24,7 +24,7 @@ func imageBlock() *Block {
 			{Name: "overlay", Type: listOf(overlayNameType), Merge: Append, Doc: "Folders of `overlays/` laid over the root, in this order.", Example: `["common"]`},
 			{Name: "exclude", Type: listOf(excludeType), Merge: Append, Doc: "Paths of packages that are not unpacked, as dpkg's path-exclude; `*` also matches `/`. With a leading `!` the path is kept after all. The last match counts.", Example: `["/usr/share/man/*", "/usr/share/doc/*", "!/usr/share/doc/*/copyright"]`},
 			{Name: "hostname", Type: hostnameType, Default: "left as it is", Doc: "Host name (RFC 1123). Also written to /etc/hosts.", Example: `"node"`},
-			{Name: "locale", Type: localeType, Default: "left as it is", Doc: "System locale. Others than `C.UTF-8` need the package `locales` and are generated.", Example: `"en_GB.UTF-8"`},
+			{Name: "locale", Type: localeType, Default: "left as it is", Doc: "System locale. Others than `C.UTF-8` are generated, by the package `locales`, which comes in for it.", Example: `"en_GB.UTF-8"`},
 			{Name: "timezone", Type: timezoneType, Default: "left as it is", Doc: "Time zone (tzdata name).", Example: `"Europe/Madrid"`},
 			{Name: "grow", Type: growType, Default: "true", Doc: "Grow the root filesystem at first boot: `true` to the whole disk, a size for no more than that, `false` never.", Example: `"16GiB"`},
 			{Name: "release", Type: stringType, Doc: "Version of the image, for its os-release and metadata.", Example: `"2026.1"`},

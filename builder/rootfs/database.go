@@ -208,6 +208,28 @@ func (db *database) init() error {
 	return db.reload()
 }
 
+// addArchitectures notes the foreign architectures of packages as `dpkg
+// --add-architecture` does; dpkg and apt refuse packages of any other.
+func (db *database) addArchitectures(jobs []*job) error {
+	path := adminDir + "/arch"
+	old, err := db.root.read(path)
+	if err != nil {
+		return hostErr(err)
+	}
+	known := strings.Fields(string(old))
+	n := len(known)
+	for _, j := range jobs {
+		if a := j.Architecture; a != "" && a != "all" && !slices.Contains(known, a) {
+			known = append(known, a)
+		}
+	}
+	if len(known) == n {
+		return nil
+	}
+	slices.Sort(known[n:]) // not in the order of packages
+	return db.root.write(path, []byte(strings.Join(known, "\n")+"\n"), 0o644)
+}
+
 // reload reads again what maintainer scripts may have changed.
 func (db *database) reload() error {
 	var err error

@@ -55,7 +55,7 @@ func (in *installer) learn(ctx context.Context, queue chan<- *job) error {
 			return fail.Mark(fail.Build, fmt.Errorf("package %s: %w", j.Name, err))
 		}
 	}
-	order, first, err := initramfsFirst(rest)
+	order, first, err := initramfsFirst(rest, in.Architecture)
 	if err != nil {
 		return err
 	}

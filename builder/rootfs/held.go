@@ -371,11 +371,11 @@ var initramfsFolders = []string{
 // initramfsFirst moves what has a part in the initramfs, and all that it
 // needs, to the front, so that the initramfs can be made while the others are
 // still being configured. It returns how many came first.
-func initramfsFirst(jobs []*job) ([]*job, int, error) {
+func initramfsFirst(jobs []*job, native string) ([]*job, int, error) {
 	if !has(jobs, "initramfs-tools") || len(kernelVersions(jobs)) == 0 {
 		return jobs, 0, nil
 	}
-	deps, err := newDependencies(jobs)
+	deps, err := newDependencies(jobs, native)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -383,7 +383,7 @@ func initramfsFirst(jobs []*job) ([]*job, int, error) {
 	for _, j := range jobs {
 		if !first[j] && partOfInitramfs(j) {
 			first[j] = true
-			if err := deps.closure(j, first, "Pre-Depends", "Depends"); err != nil {
+			if err := deps.closure(j, first, false); err != nil {
 				return nil, 0, err
 			}
 		}

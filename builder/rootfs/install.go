@@ -120,6 +120,11 @@ func newInstaller(req Request) (*installer, error) {
 		in.order = append(in.order, j)
 		in.byName[p.Name], in.byName[p.Name+":"+p.Architecture] = j, j
 	}
+	if err := db.addArchitectures(in.order); err != nil {
+		d.close()
+		stage.close()
+		return nil, errors.Join(err, db.close())
+	}
 	in.runner = &scriptRunner{sandbox: req.Sandbox, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
 	if in.held, err = newHeld(in); err != nil {
 		return nil, errors.Join(hostErr(err), in.close())
@@ -239,7 +244,7 @@ func (in *installer) configureRest(ctx context.Context, step *progress.Step) (er
 // part places and configures some of the packages, which need nothing of
 // those that come later.
 func (in *installer) part(ctx context.Context, step *progress.Step, jobs []*job) error {
-	needs, err := preDepends(jobs)
+	needs, err := preDepends(jobs, in.Architecture)
 	if err != nil {
 		return err
 	}

@@ -1,77 +1,48 @@
 package rootfs
 
-import (
-	"slices"
-
-	"cloudy/builder/deb"
-)
+import "cloudy/builder/deb"
 
 // dependencies answers which packages of one request need which.
 type dependencies struct {
-	jobs     []*job
-	provider map[string][]*job
+	jobs  []*job
+	place map[*job]int
+	needs *deb.Needs
 }
 
-func newDependencies(jobs []*job) (*dependencies, error) {
-	d := &dependencies{jobs: jobs, provider: map[string][]*job{}}
-	for _, j := range jobs {
-		d.provider[j.Name] = append([]*job{j}, d.provider[j.Name]...)
-		rel, err := deb.ParseRelations(j.meta.para.Get("Provides"))
-		if err != nil {
-			return nil, err
-		}
-		for _, alts := range rel {
-			for _, r := range alts {
-				d.provider[r.Name] = append(d.provider[r.Name], j)
-			}
+func newDependencies(jobs []*job, native string) (*dependencies, error) {
+	d := &dependencies{jobs: jobs, place: map[*job]int{}}
+	set := make([]*deb.Package, len(jobs))
+	for i, j := range jobs {
+		d.place[j] = i
+		get := j.meta.para.Get
+		set[i] = &deb.Package{
+			Name: j.Name, Version: get("Version"), Architecture: get("Architecture"), MultiArch: get("Multi-Arch"),
+			Provides: get("Provides"), PreDepends: get("Pre-Depends"), Depends: get("Depends"),
 		}
 	}
-	return d, nil
+	var err error
+	d.needs, err = deb.NewNeeds(set, native)
+	return d, err
 }
 
-// direct returns what the given fields of j ask for, as far as it is part of
-// the request; what is not is configured already.
-func (d *dependencies) direct(j *job, fields ...string) ([]*job, error) {
-	var out []*job
-	for _, f := range fields {
-		rel, err := deb.ParseRelations(j.meta.para.Get(f))
-		if err != nil {
-			return nil, err
-		}
-		for _, alts := range rel {
-			out = append(out, firstOf(alts, d.provider)...)
-		}
-	}
-	return out, nil
-}
-
-// closure adds all that j needs by the given fields, and what that needs in
-// turn by Pre-Depends and Depends, to set.
-func (d *dependencies) closure(j *job, set map[*job]bool, fields ...string) error {
-	queue, err := d.direct(j, fields...)
-	if err != nil {
+// closure adds all that j needs to set: by Pre-Depends alone or by Depends as
+// well, and what that needs in turn. What is not part of the request is
+// configured already.
+func (d *dependencies) closure(j *job, set map[*job]bool, preOnly bool) error {
+	found := map[int]bool{}
+	if err := d.needs.Closure(d.place[j], preOnly, found); err != nil {
 		return err
 	}
-	for len(queue) > 0 {
-		n := queue[0]
-		queue = queue[1:]
-		if n == j || set[n] {
-			continue
-		}
-		set[n] = true
-		more, err := d.direct(n, "Pre-Depends", "Depends")
-		if err != nil {
-			return err
-		}
-		queue = append(queue, more...)
+	for i := range found {
+		set[d.jobs[i]] = true
 	}
 	return nil
 }
 
 // preDepends returns, for each job with a preinst, the jobs that must be
 // configured before that script runs.
-func preDepends(jobs []*job) (map[*job]map[*job]bool, error) {
-	deps, err := newDependencies(jobs)
+func preDepends(jobs []*job, native string) (map[*job]map[*job]bool, error) {
+	deps, err := newDependencies(jobs, native)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +52,7 @@ func preDepends(jobs []*job) (map[*job]map[*job]bool, error) {
 			continue
 		}
 		set := map[*job]bool{}
-		if err := deps.closure(j, set, "Pre-Depends"); err != nil {
+		if err := deps.closure(j, set, true); err != nil {
 			return nil, err
 		}
 		if len(set) > 0 {
@@ -89,18 +60,4 @@ func preDepends(jobs []*job) (map[*job]map[*job]bool, error) {
 		}
 	}
 	return out, nil
-}
-
-// firstOf returns the jobs that may satisfy one dependency: the package of
-// the first alternative that is among them, or all that provide it.
-func firstOf(alts deb.Alternatives, provider map[string][]*job) []*job {
-	for _, r := range alts {
-		if p := provider[r.Name]; len(p) > 0 {
-			if i := slices.IndexFunc(p, func(j *job) bool { return j.Name == r.Name }); i >= 0 {
-				return p[i : i+1]
-			}
-			return p
-		}
-	}
-	return nil
 }

@@ -62,7 +62,7 @@ func TestPreinstRounds(t *testing.T) {
 		{"a cycle", []string{"a!: Pre-Depends: b", "b!: Pre-Depends: a"}, "b/b | a/a"},
 	} {
 		jobs := testJobs(t, tc.jobs...)
-		needs, err := preDepends(jobs)
+		needs, err := preDepends(jobs, "amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestPreinstRoundsAreFixed(t *testing.T) {
 	first := ""
 	for range 50 {
 		jobs := testJobs(t, lines...)
-		needs, err := preDepends(jobs)
+		needs, err := preDepends(jobs, "amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func FuzzPreinstRounds(f *testing.F) {
 			lines = append(lines, l)
 		}
 		jobs := testJobs(t, lines...)
-		needs, err := preDepends(jobs)
+		needs, err := preDepends(jobs, "amd64")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestInitramfsFirst(t *testing.T) {
 	brings(jobs[2], "lib/modules/6.1.0-1-amd64/modules.builtin", "boot/vmlinuz-6.1.0-1-amd64")
 	brings(jobs[6], "usr/share/initramfs-tools/hooks/x")
 	jobs[8].meta.control["conffiles"] = deb.ControlFile{Data: []byte("/etc/modprobe.d/x.conf\n")}
-	got, n, err := initramfsFirst(jobs)
+	got, n, err := initramfsFirst(jobs, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestInitramfsFirst(t *testing.T) {
 	}
 	for name, drop := range map[string]string{"no initramfs-tools": "initramfs-tools", "no kernel": "kernel"} {
 		less := slices.DeleteFunc(slices.Clone(jobs), func(j *job) bool { return j.Name == drop })
-		if got, n, err := initramfsFirst(less); err != nil || n != 0 || names(got) != names(less) {
+		if got, n, err := initramfsFirst(less, "amd64"); err != nil || n != 0 || names(got) != names(less) {
 			t.Errorf("%s: %d first of %s, %v", name, n, names(got), err)
 		}
 	}
