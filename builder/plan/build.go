@@ -239,6 +239,9 @@ func (b *Build) provenance(files []report.File, pkgs []report.Package, codename 
 		Artefacts: files, Packages: pkgs, Codename: codename, BuilderVersion: buildVersion, Reproducible: true,
 		Parameters: map[string]any{"image": b.Image.Name, "architecture": b.Image.Arch},
 	}
+	if b.agent != nil {
+		p.Inputs = append(p.Inputs, report.Resource{Name: "cloudy-node-" + b.agent.Arch, Digest: report.Digest{"sha256": b.agent.SHA256}})
+	}
 	for _, name := range sortedKeys(b.Lock.Inputs) {
 		d := b.Lock.Inputs[name]
 		if len(d) > 7 && d[:7] == "sha256:" {

@@ -143,6 +143,7 @@ func TestVerify(t *testing.T) {
 		{"RSA key", "etc/ssl/private/x.key", "-----BEGIN RSA PRIVATE" + " KEY-----\n", "holds a private key"},
 		{"key inside of a configuration", "etc/app.conf", "a = 1\nkey = \"\"\"\n-----BEGIN PRIVATE" + " KEY-----\n\"\"\"", "holds a private key"},
 		{"OpenPGP key", "home/u/key.asc", "-----BEGIN PGP PRIVATE" + " KEY BLOCK-----\n", "holds a private key"},
+		{"invitation", "root/notes", "my line: cloudy1.ZXhhbXBsZQ." + strings.Repeat("A", 86) + "\n", "holds an invitation"},
 		{"age key", "opt/age.txt", "# created\nAGE-SECRET-KEY" + "-1XYZ\n", "holds a private key"},
 		{"key in /srv", "srv/k", fakeKey, "holds a private key"},
 		{"key in /var", "var/lib/app/k", fakeKey, "holds a private key"},

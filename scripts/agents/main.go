@@ -82,17 +82,20 @@ func run(archs []string, missing bool) error {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "agents: cloudy-node for %s\n", arch)
-		made, err := build(arch)
+		data, err := build(".", arch)
 		if err != nil {
 			return fmt.Errorf("%s: %w", arch, err)
 		}
-		made.Inputs = inputs
-		index[arch] = made
-		data, err := json.MarshalIndent(index, "", "  ")
+		if err := pack(arch, data); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(data)
+		index[arch] = agent{Arch: arch, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data)), Inputs: inputs}
+		text, err := json.MarshalIndent(index, "", "  ")
 		if err != nil {
 			return err
 		}
-		if err := replace(path, append(data, '\n')); err != nil {
+		if err := replace(path, append(text, '\n')); err != nil {
 			return err
 		}
 	}
@@ -111,41 +114,42 @@ func native() string {
 	return runtime.GOARCH
 }
 
-// build makes the agent for one architecture.
-func build(arch string) (agent, error) {
+// build makes the agent for one architecture out of the sources in a folder.
+func build(sources, arch string) ([]byte, error) {
 	env, ok := targets[arch]
 	if !ok {
-		return agent{}, fmt.Errorf("unknown; there are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
+		return nil, fmt.Errorf("unknown; there are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
 	}
 	dir, err := os.MkdirTemp("", "cloudy-node-")
 	if err != nil {
-		return agent{}, err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, "cloudy-node")
 	c := exec.Command("go", append(slices.Clone(flags), "-o", out, source)...)
+	c.Dir = sources
 	c.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "GOFLAGS="), env...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
 	if err := c.Run(); err != nil {
-		return agent{}, err
+		return nil, err
 	}
-	data, err := os.ReadFile(out)
-	if err != nil {
-		return agent{}, err
-	}
+	return os.ReadFile(out)
+}
+
+// pack lays a binary where the builder embeds it.
+func pack(arch string, data []byte) error {
 	var z bytes.Buffer
 	w, err := zstd.NewWriter(&z, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
-		return agent{}, err
+		return err
 	}
 	if _, err := w.Write(data); err != nil {
-		return agent{}, err
+		return err
 	}
 	if err := w.Close(); err != nil {
-		return agent{}, err
+		return err
 	}
-	sum := sha256.Sum256(data)
-	return agent{Arch: arch, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(data))}, replace(packed(arch), z.Bytes())
+	return replace(packed(arch), z.Bytes())
 }
 
 // fingerprint is a digest of all that the agent is made of: its sources, the
@@ -163,7 +167,7 @@ func fingerprint() (string, error) {
 	fmt.Fprintf(h, "%s%x\n", goVersion, sha256.Sum256(self))
 	files := []string{"go.mod", "go.sum"}
 	err = filepath.WalkDir("firstboot", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go") && !strings.Contains(path, "testdata/") {
+		if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md") && !strings.Contains(path, "testdata/") {
 			files = append(files, path)
 		}
 		return err
