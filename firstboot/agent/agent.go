@@ -99,6 +99,8 @@ type Agent struct {
 	badFetch map[string]time.Time // digests that did not help, until when
 	silent   time.Time            // since when there are members, and the gossip hears none
 	lastJoin time.Time            // of the gossip
+
+	forPage
 }
 
 // standing is the node's place in a mesh: one file, whose presence is what
@@ -122,8 +124,9 @@ const standingFile = "mesh.json"
 
 // New prepares an agent; nothing is read or written yet.
 func New(o Options) *Agent {
+	lines := &lastLines{}
 	a := &Agent{
-		opts: o, conf: o.Config, log: o.Log,
+		opts: o, conf: o.Config, log: slog.New(tee{o.Log.Handler(), lines}),
 		files:    identity.Files{Root: o.Root, State: StateDir},
 		seeds:    seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
 		wake:     make(chan struct{}, 1),
@@ -135,6 +138,7 @@ func New(o Options) *Agent {
 		badFetch: map[string]time.Time{},
 		seen:     map[membership.Name]time.Time{},
 		wiped:    map[string]bool{},
+		forPage:  newForPage(lines),
 	}
 	for _, s := range a.stages() {
 		a.status.Stages = append(a.status.Stages, StageStatus{Name: s.name, State: Pending})
@@ -196,6 +200,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	go a.watchLinks(ctx)
 	if err := durable.ReadJSON(a.statePath(publishedFile), &a.extra); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Warn("services published by hand are lost", "error", err)
+	}
+	if !a.conf.Page.Off {
+		go a.servePage(ctx)
 	}
 	for ctx.Err() == nil {
 		if err := a.doReset(ctx); err != nil {

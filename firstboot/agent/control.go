@@ -115,6 +115,8 @@ func (a *Agent) control() http.Handler {
 	handle("POST /publish", with(a.publish))
 	handle("POST /unpublish", with(a.unpublish))
 	handle("POST /reset", with(a.reset))
+	handle("GET /passwords", func(*http.Request) (any, error) { return a.passwords() })
+	handle("POST /password", with(a.renewPassword))
 	return mux
 }
 

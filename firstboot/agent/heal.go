@@ -85,7 +85,9 @@ func (a *Agent) watchLinks(ctx context.Context) {
 		for _, l := range a.reachable() {
 			m, ok := r.Get(l)
 			if ok && slices.Contains(links, l) {
+				asked := time.Now()
 				answers[l] = answersOn(ctx, netip.AddrPortFrom(r.Mesh().Address6(m.Node.Key), m.Node.JoinPort))
+				a.noteLatency(l, time.Since(asked), answers[l])
 			}
 		}
 		if ctx.Err() == nil && h.heard(time.Now(), answers) {

@@ -57,7 +57,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.PersistentFlags().StringVar(&a.root, "root", "/", "folder that stands for /")
 	root.PersistentFlags().MarkHidden("root")
 	root.AddCommand(a.runCmd(), a.identityCmd(), a.carryOutCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
-		a.servicesCmd(), a.publishCmd(), a.unpublishCmd(), a.revokeCmd(), a.resetCmd())
+		a.servicesCmd(), a.publishCmd(), a.unpublishCmd(), a.revokeCmd(), a.resetCmd(), a.passwordCmd())
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)

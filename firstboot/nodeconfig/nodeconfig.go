@@ -39,7 +39,25 @@ type Config struct {
 	HostName string    `json:"host_name,omitempty"` // empty: made from the node's key
 	Mesh     Mesh      `json:"mesh"`
 	Services []Service `json:"services,omitempty"`
+	Page     Page      `json:"page,omitzero"`
 }
+
+// Page is the node's page.
+type Page struct {
+	Off      bool `json:"off,omitempty"`
+	HTTPPort int  `json:"http_port,omitempty"` // default DefaultHTTPPort
+	TLSPort  int  `json:"tls_port,omitempty"`  // default DefaultTLSPort
+
+	// Demo is for images that are shown around: the account guest has the
+	// password "guest", and plain HTTP is not sent to TLS.
+	Demo bool `json:"demo,omitempty"`
+}
+
+// Defaults of Page: the ports that Cloudy's page always had.
+const (
+	DefaultHTTPPort = 7000
+	DefaultTLSPort  = 7443
+)
 
 // Mesh is the mesh that the node joins, and how it runs there.
 type Mesh struct {
@@ -135,6 +153,8 @@ func (c Config) WithDefaults() Config {
 	setInt(&m.TincPort, DefaultTincPort)
 	setInt(&m.JoinPort, DefaultJoinPort)
 	setInt(&m.GossipPort, DefaultGossipPort)
+	setInt(&c.Page.HTTPPort, DefaultHTTPPort)
+	setInt(&c.Page.TLSPort, DefaultTLSPort)
 	return c
 }
 
@@ -185,6 +205,14 @@ func (c Config) Validate() error {
 		if port < 1 || port > 65535 {
 			bad("mesh.%s: %d is no port", name, port)
 		}
+	}
+	for name, port := range map[string]int{"http_port": c.Page.HTTPPort, "tls_port": c.Page.TLSPort} {
+		if port < 1 || port > 65535 {
+			bad("page.%s: %d is no port", name, port)
+		}
+	}
+	if c.Page.HTTPPort == c.Page.TLSPort {
+		bad("page: http_port and tls_port are the same, %d", c.Page.HTTPPort)
 	}
 	for _, a := range m.Advertise {
 		if _, err := netip.ParseAddr(a); err != nil {

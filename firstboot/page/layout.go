@@ -1,0 +1,319 @@
+package page
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// item is an entry of the menu.
+type item struct {
+	path  string
+	title message
+	icon  string // an SVG path in a field of 20 by 20
+	show  func(*view) bool
+}
+
+type section struct {
+	title message
+	items []item
+}
+
+func inMesh(v *view) bool    { return v.facts.Member }
+func notInMesh(v *view) bool { return !v.facts.Member }
+func isAdmin(v *view) bool   { return v.admin() }
+
+var menu = []section{
+	{mThisNode, []item{
+		{"/", mOverview, "M3 10 10 4l7 6M5 9v7h10V9", nil},
+		{"/stages", mStages, "M4 5l1.5 1.5L8 4M4 10.5l1.5 1.5L8 9.5M4 16l1.5 1.5L8 15M11 5.5h6M11 11h6M11 16.5h6", nil},
+		{"/own", mOwn, "M4 4h12v5H4zM4 11h12v5H4zM7 6.5h.01M7 13.5h.01", nil},
+		{"/logs", mLogs, "M5 3h10v14H5zM8 7h4M8 10h4M8 13h2", nil},
+	}},
+	{mMesh, []item{
+		{"/map", mMap, "M10 10 5 5M10 10l6-3M10 10l-3 6M10 10m-2 0a2 2 0 1 0 4 0 2 2 0 1 0-4 0M4 4h.01M16.5 6.5h.01M6.5 16.5h.01", inMesh},
+		{"/services", mCatalogue, "M6 15a4 4 0 0 1-.5-7.97 5.5 5.5 0 0 1 10.5 1.2A3.5 3.5 0 0 1 15.5 15z", inMesh},
+		{"/members", mMembers, "M7 9a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM2.5 16c0-3 2-4.5 4.5-4.5s4.5 1.5 4.5 4.5M13 9a2 2 0 1 0 0-4M14 11.5c2 0 3.5 1.5 3.5 4", inMesh},
+		{"/invite", mInvite, "M3 5h14v10H3zM3 6l7 5 7-5", func(v *view) bool { return inMesh(v) && isAdmin(v) }},
+		{"/join", mJoin, "M9 4h7v12H9M3 10h9M9 7l3 3-3 3", func(v *view) bool { return notInMesh(v) }},
+	}},
+	{mSettings, []item{
+		{"/account", mAccount, "M10 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM4 17c0-3.5 2.5-5 6-5s6 1.5 6 5", nil},
+		{"/reset", mReset, "M5 8a6 6 0 1 1-1 4M4 4v4h4", isAdmin},
+	}},
+}
+
+func (v *view) document(x screen) part {
+	body := v.body(x) // first: it says what is live
+	live := attrs{}
+	if len(v.lives) > 0 {
+		live = attrs{{"data-live", ""}}
+	}
+	title := v.lang.say(x.title)
+	if v.facts.Host != "" {
+		title += " · " + v.facts.Host
+	}
+	return el("html", attr{"lang", languageTags[v.lang]}, live,
+		el("head",
+			el(`meta charset="utf-8"`),
+			el(`meta name="viewport" content="width=device-width, initial-scale=1"`),
+			el(`meta name="color-scheme" content="light dark"`),
+			el("title", text(title)),
+			el(`link rel="icon" type="image/svg+xml"`, href(icon.url())),
+			el(`link rel="stylesheet"`, href(styleSheet.url())),
+			when(len(v.lives) > 0, el("script", attr{"src", liveScript.url()}, flag{"defer", true})),
+		),
+		body,
+	)
+}
+
+func (v *view) body(x screen) part {
+	main := el(`main id="main" tabindex="-1"`, v.alerts(), x.show(v))
+	brand := el(`a class="brand" href="/"`, v.logo(), el(`span class="brand-name"`, text("Cloudy")))
+	if v.session == nil {
+		return el(`body class="plain"`,
+			el(`a class="skip" href="#main"`, v.say(mSkip)),
+			el(`header class="top"`, brand, el(`span class="host"`, text(v.facts.Host)), v.languages()),
+			main,
+		)
+	}
+	return el("body",
+		el(`a class="skip" href="#main"`, v.say(mSkip)),
+		el(`header class="top"`, brand, el(`span class="host"`, text(v.facts.Host)),
+			el(`a class="menu-open" href="#menu"`, v.icon("M3 6h14M3 10h14M3 14h14"), v.say(mMenu))),
+		el(`div class="frame"`, v.menu(x), main),
+		el(`footer class="foot"`, el("p", v.say(mFooter, v.facts.Name, v.facts.Version))),
+	)
+}
+
+func (v *view) logo() part {
+	return el(`svg class="logo" viewBox="0 0 32 32" aria-hidden="true"`,
+		el(`rect class="logo-ground" width="32" height="32" rx="8"`),
+		el(`path class="logo-line" d="M10 22a5 5 0 0 1-.6-9.96 7 7 0 0 1 13.3 1.5A4.3 4.3 0 0 1 22 22z"`),
+		el(`path class="logo-line" d="M12.5 17h7"`),
+		el(`circle class="logo-dot" cx="12.5" cy="17" r="1.7"`),
+		el(`circle class="logo-dot" cx="19.5" cy="17" r="1.7"`),
+	)
+}
+
+func (v *view) icon(d string) part {
+	return el(`svg class="icon" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr{"d", d}))
+}
+
+func (v *view) menu(at screen) part {
+	list := group{}
+	for i, s := range menu {
+		items := group{}
+		for _, x := range s.items {
+			if x.show != nil && !x.show(v) {
+				continue
+			}
+			var current part
+			if x.path == strings.TrimSuffix(at.path, "{$}") || (x.path != "/" && strings.HasPrefix(at.path, x.path+"/")) {
+				current = attr{"aria-current", "page"}
+			}
+			items = append(items, el("li", el("a", href(x.path), current, v.icon(x.icon), v.say(x.title))))
+		}
+		key := "menu-" + string(rune('a'+i))
+		list = append(list, el("h2", id(key), v.say(s.title)), el("ul", attr{"aria-labelledby", key}, items))
+	}
+	return el(`nav id="menu" class="menu"`, attr{"aria-label", v.lang.say(mMenu)}, attr{"tabindex", "-1"},
+		el(`a class="menu-close" href="#main"`, v.icon("M5 5l10 10M15 5 5 15"), v.say(mClose)),
+		list,
+		el(`div class="menu-end"`,
+			el(`form method="post" action="/logout"`, v.token(),
+				el(`span class="who"`, el(`span class="unseen"`, v.say(mLoggedInAs, v.session.account)), el(`span aria-hidden="true"`, text(v.session.account))),
+				el(`button class="quiet"`, v.say(mLogout))),
+			v.languages(),
+		),
+	)
+}
+
+// languages links to the same page in the others.
+func (v *view) languages() part {
+	list := group{}
+	for l := range languages {
+		q := url.Values{}
+		path := "/"
+		if v.r.Method == "GET" {
+			q, path = v.r.URL.Query(), v.r.URL.Path
+		} else if v.session == nil {
+			path = "/login"
+		}
+		q.Set("lang", languageTags[l])
+		var current part
+		if l == v.lang {
+			current = attr{"aria-current", "true"}
+		}
+		list = append(list, el("li", el("a", href(here(path, q)), attr{"lang", languageTags[l]}, attr{"hreflang", languageTags[l]}, current,
+			attr{"title", languageNames[l]}, text(languageNames[l]))))
+	}
+	return el(`ul class="languages"`, attr{"aria-label", v.lang.say(mLanguage)}, list)
+}
+
+// alerts are what went wrong with the form, and what was just done.
+func (v *view) alerts() part {
+	var out group
+	if v.problem != nil {
+		var p *problem
+		if errors.As(v.problem, &p) {
+			out = append(out, el(`div class="alert bad" role="alert"`, el("p", v.say(p.message, p.args...))))
+		} else {
+			out = append(out, el(`div class="alert bad" role="alert"`, el("p", v.say(mFailedAct)), v.technical(v.problem.Error())))
+		}
+	}
+	if v.session != nil {
+		var n *notice
+		v.s.sessions.with(v.session, func(x *session) { n, x.notice = x.notice, nil })
+		if n != nil {
+			out = append(out, el(`div class="alert good" role="status"`, el("p", v.say(n.message, n.args...))))
+		}
+	}
+	return out
+}
+
+// technical is what the agent says, in its own words, which are English.
+func (v *view) technical(s string) part {
+	return el(`p class="technical" lang="en"`, text(s))
+}
+
+// heading begins a screen: its title and, below it, what it is about.
+func (v *view) heading(title, lead part) part {
+	return el(`div class="heading"`, el("h1", title), when(lead != nil, el(`p class="lead"`, lead)))
+}
+
+// card is a box with a title.
+func (v *view) card(key string, title message, parts ...part) part {
+	return el(`section class="card"`, attr{"aria-labelledby", key}, el("h2", id(key), v.say(title)), group(parts))
+}
+
+// row is a name and what goes by it.
+type row struct {
+	title message
+	value part
+}
+
+func (v *view) list(rows ...row) part {
+	out := group{}
+	for _, r := range rows {
+		if r.value == nil {
+			continue
+		}
+		out = append(out, el("div", el("dt", v.say(r.title)), el("dd", r.value)))
+	}
+	return el(`dl class="facts"`, out)
+}
+
+// badge is a state in a word; the colour only repeats it.
+func badge(kind string, content part) part {
+	return el("span", class("badge "+kind), content)
+}
+
+func code(s string) part {
+	if s == "" {
+		return nil
+	}
+	return el("code", text(s))
+}
+
+// table is one that becomes a list of cards on a narrow screen. Styles take
+// a table's meaning away from it there, so every role is said.
+func (v *view) table(caption message, head []message, rows [][]part) part {
+	th := group{}
+	for _, h := range head {
+		th = append(th, el(`th scope="col" role="columnheader"`, v.say(h)))
+	}
+	body := group{}
+	for _, r := range rows {
+		cells := group{}
+		for i, c := range r {
+			cells = append(cells, el(`td role="cell"`, attr{"data-title", v.lang.say(head[i])}, c))
+		}
+		body = append(body, el(`tr role="row"`, cells))
+	}
+	return el(`table class="table" role="table"`,
+		el(`caption class="unseen"`, v.say(caption)),
+		el(`thead role="rowgroup"`, el(`tr role="row"`, th)),
+		el(`tbody role="rowgroup"`, body))
+}
+
+// empty is what stands where there is nothing yet, with what to do about it.
+func (v *view) empty(drawing string, title, what message, parts ...part) part {
+	return el(`div class="empty"`,
+		el(`svg class="drawing" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr{"d", drawing})),
+		el(`p class="empty-title"`, v.say(title)), el("p", v.say(what)), group(parts))
+}
+
+// token is the hidden field against forged requests.
+func (v *view) token() part {
+	if v.session == nil {
+		return nil
+	}
+	return el(`input type="hidden" name="token"`, attr{"value", v.session.csrf})
+}
+
+// formTo is a form that changes something.
+func (v *view) formTo(action string, parts ...part) part {
+	return el(`form method="post"`, attr{"action", action}, v.token(), group(parts))
+}
+
+// field is an input with its label, and a hint that belongs to it.
+func (v *view) field(key string, label message, hint part, input func(key part, described part) part) part {
+	var described part
+	if hint != nil {
+		described = attr{"aria-describedby", key + "-hint"}
+	}
+	return el(`div class="field"`,
+		el("label", attr{"for", key}, v.say(label)),
+		input(id(key), described),
+		when(hint != nil, el(`p class="hint"`, id(key+"-hint"), hint)))
+}
+
+func (v *view) input(kind, field string, label message, hint part, more ...part) part {
+	return v.field("f-"+field, label, hint, func(key, described part) part {
+		return el("input", key, attr{"name", field}, attr{"type", kind}, described, partsOf(more))
+	})
+}
+
+// partsOf lets attributes through that come in a list.
+func partsOf(list []part) part {
+	var out attrs
+	for _, p := range list {
+		switch p := p.(type) {
+		case attr:
+			out = append(out, p)
+		case attrs:
+			out = append(out, p...)
+		case flag:
+			if p.on {
+				out = append(out, attr{p.name, ""})
+			}
+		}
+	}
+	return out
+}
+
+// choice is an option of a selection.
+type choice struct {
+	value string
+	label string
+}
+
+func (v *view) selection(field string, label message, now string, choices ...choice) part {
+	return v.field("f-"+field, label, nil, func(key, described part) part {
+		list := group{}
+		for _, c := range choices {
+			list = append(list, el("option", attr{"value", c.value}, flag{"selected", c.value == now}, text(c.label)))
+		}
+		return el("select", key, attr{"name", field}, described, list)
+	})
+}
+
+func (v *view) submit(label message, kind string) part {
+	return el("button", class(kind), v.say(label))
+}
+
+// adminOnly says to a guest why there is no form here.
+func (v *view) adminOnly() part {
+	return when(!v.admin(), el(`p class="hint"`, v.say(mAdminOnly)))
+}
