@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"os"
 	"strconv"
 	"strings"
@@ -46,7 +45,7 @@ func (a *Agent) machineFacts(f *page.Facts) {
 	// Boards have a device tree, others DMI.
 	for _, path := range []string{"/proc/device-tree/model", "/sys/class/dmi/id/product_name"} {
 		if data, err := os.ReadFile(path); err == nil {
-			f.Model = strings.ToValidUTF8(string(bytes.Trim(data, "\x00 \n")), "")
+			f.Model = strings.Trim(string(data), "\x00 \n")
 			break
 		}
 	}

@@ -346,12 +346,12 @@ func (p pageNode) Log(ctx context.Context, source string, n int) ([]page.LogLine
 		if s != source {
 			continue
 		}
-		out, err := exec.CommandContext(ctx, "journalctl", "--unit", s, "--lines", fmt.Sprint(n), "--no-pager", "--output", "short-iso", "--quiet").Output()
+		out, err := exec.CommandContext(ctx, "journalctl", "--unit", s, "--lines", fmt.Sprint(n), "--no-pager", "--output", "short-iso", "--quiet").CombinedOutput()
 		if err != nil {
-			return nil, fmt.Errorf("journalctl: %w", err)
+			return nil, fmt.Errorf("journalctl: %w: %.300s", err, out)
 		}
 		var list []page.LogLine
-		for line := range strings.Lines(strings.ToValidUTF8(string(out), "\uFFFD")) {
+		for line := range strings.Lines(string(out)) {
 			list = append(list, page.LogLine{Text: strings.TrimRight(line, "\n")})
 		}
 		return list, nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,10 +28,7 @@ type site struct {
 
 func serve(t *testing.T, node *fake, change func(*Options)) *site {
 	t.Helper()
-	c, err := OpenCredentials(filepath.Join(t.TempDir(), "page.json"), node.Facts().Name, node.Facts().Host, false)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := credentials(t, node)
 	plain, secure := listen(t), listen(t)
 	o := Options{Node: node, Credentials: c, Log: slog.New(slog.DiscardHandler), TLSPort: secure.Addr().(*net.TCPAddr).Port}
 	if change != nil {
@@ -56,6 +54,37 @@ func serve(t *testing.T, node *fake, change func(*Options)) *site {
 		}
 	}
 	return x
+}
+
+var made struct {
+	sync.Mutex
+	files map[string][]byte
+}
+
+// credentials are made once for each node: what makes passwords slow to guess
+// makes them slow to make.
+func credentials(t *testing.T, node *fake) *Credentials {
+	t.Helper()
+	f := node.Facts()
+	path := filepath.Join(t.TempDir(), "page.json")
+	made.Lock()
+	defer made.Unlock()
+	if data := made.files[f.Host]; data != nil {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := OpenCredentials(path, f.Name, f.Host, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.files == nil {
+		made.files = map[string][]byte{}
+	}
+	if made.files[f.Host], err = os.ReadFile(path); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 func listen(t *testing.T) net.Listener {

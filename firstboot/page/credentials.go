@@ -42,7 +42,7 @@ type Credentials struct {
 type credentialsFile struct {
 	Owner       string            `json:"owner"` // the node's name: a copy of the file counts for nobody else
 	Certificate []byte            `json:"certificate"`
-	Key         []byte            `json:"key"` // PKCS #8
+	Key         []byte            `json:"key"` // RFC 5915
 	Accounts    map[string]secret `json:"accounts"`
 }
 
@@ -72,7 +72,7 @@ func OpenCredentials(path, owner, host string, demo bool) (*Credentials, error) 
 		return nil, err
 	}
 	c.tls = tls.Certificate{Certificate: [][]byte{c.file.Certificate}}
-	if c.tls.PrivateKey, err = x509.ParsePKCS8PrivateKey(c.file.Key); err != nil {
+	if c.tls.PrivateKey, err = x509.ParseECPrivateKey(c.file.Key); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, a := range accounts {
@@ -110,24 +110,27 @@ func (c *Credentials) make(owner, host string) error {
 	if err != nil {
 		return err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		return err
 	}
 	f := credentialsFile{Owner: owner, Certificate: cert, Key: der, Accounts: map[string]secret{}}
 	for _, a := range accounts {
-		f.Accounts[a] = c.fresh(a)
+		if f.Accounts[a], err = c.fresh(a); err != nil {
+			return err
+		}
 	}
 	c.file = f
 	return durable.WriteJSON(c.path, f)
 }
 
-func (c *Credentials) fresh(account string) secret {
+func (c *Credentials) fresh(account string) (secret, error) {
 	p := newPassword()
 	if c.demo && account == Guest {
 		p = Guest
 	}
-	return secret{Hash: hashPassword(p), Plain: p}
+	hash, err := hashPassword(p)
+	return secret{Hash: hash, Plain: p}, err
 }
 
 // Check says whether account and password belong together.
@@ -144,7 +147,11 @@ func (c *Credentials) Check(account, password string) (bool, error) {
 
 // Set gives an account a password that its owner chose.
 func (c *Credentials) Set(account, password string) error {
-	return c.put(account, secret{Hash: hashPassword(password)})
+	hash, err := hashPassword(password)
+	if err != nil {
+		return err
+	}
+	return c.put(account, secret{Hash: hash})
 }
 
 // Renew gives an account a password made here and returns it.
@@ -152,7 +159,10 @@ func (c *Credentials) Renew(account string) (Password, error) {
 	if account != Admin && account != Guest {
 		return Password{}, fmt.Errorf("there is no account %.40q: there are %s", account, strings.Join(accounts, " and "))
 	}
-	s := c.fresh(account)
+	s, err := c.fresh(account)
+	if err != nil {
+		return Password{}, err
+	}
 	return Password{account, s.Plain}, c.put(account, s)
 }
 
@@ -186,12 +196,5 @@ func (c *Credentials) Passwords() []Password {
 // Fingerprint is the certificate's SHA-256, as browsers show it.
 func (c *Credentials) Fingerprint() string {
 	sum := sha256.Sum256(c.file.Certificate)
-	var b strings.Builder
-	for i, x := range sum {
-		if i > 0 {
-			b.WriteByte(':')
-		}
-		fmt.Fprintf(&b, "%02X", x)
-	}
-	return b.String()
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }

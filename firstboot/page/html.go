@@ -1,49 +1,62 @@
 package page
 
 import (
-	"bytes"
 	"net/url"
 	"strings"
 )
 
-// A page is built out of parts, and whatever is said in one is escaped when
-// it is written: there is no part that holds markup. html/template would do
-// the same, but it calls methods by name, and a linker that must keep every
-// method makes the agent's binary a third larger.
-type part interface{ write(*bytes.Buffer) }
+// part is a piece of a page: markup in which everything that somebody says is
+// escaped. Only this file makes parts out of strings; constants become parts
+// by themselves, and variables do not.
+//
+// html/template would escape as well, but it calls methods by name, and a
+// linker that must keep every method makes the agent a third larger.
+type part string
+
+// mark begins an attribute, which goes into the tag of the element that it is
+// given to. No text has it.
+const mark = "\x00"
+
+var escapes = strings.NewReplacer("&", "&amp;", `"`, "&#34;", "'", "&#39;", "<", "&lt;", ">", "&gt;", "\r", "&#13;", mark, "\uFFFD")
 
 // text is what a reader reads.
-type text string
-
-var escapeText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\x00", "\uFFFD")
-
-func (t text) write(b *bytes.Buffer) { escapeText.WriteString(b, string(t)) }
+//
+//go:noinline
+func text(s string) part { return part(escapes.Replace(s)) }
 
 // name is an attribute's, or a tag with the attributes that never change:
-// `p class=\"hint\"`. Constants convert to it by themselves and variables do not,
-// so none of it ever comes from outside.
+// `p class="hint"`. As with parts, only constants become names.
 type name string
 
-// attr is an attribute of the element that it is in.
-type attr struct {
-	name  name
-	value string
-}
-
-var escapeAttr = strings.NewReplacer("&", "&amp;", `"`, "&#34;", "'", "&#39;", "<", "&lt;", ">", "&gt;", "\x00", "\uFFFD")
-
-func (a attr) write(b *bytes.Buffer) {
-	value := a.value
-	switch a.name {
+// attr is an attribute of the element that it is given to.
+//
+//go:noinline
+func attr(n name, value string) part {
+	switch n {
 	case "href", "action", "src", "formaction":
 		value = safeURL(value)
 	}
-	b.WriteByte(' ')
-	b.WriteString(string(a.name))
-	b.WriteString(`="`)
-	escapeAttr.WriteString(b, value)
-	b.WriteByte('"')
+	return part(mark + " " + string(n) + `="` + escapes.Replace(value) + `"`)
 }
+
+// flag is an attribute without a value, there when on.
+//
+//go:noinline
+func flag(n name, on bool) part {
+	if !on {
+		return ""
+	}
+	return part(mark + " " + string(n))
+}
+
+//go:noinline
+func class(s string) part { return attr("class", s) }
+
+//go:noinline
+func id(s string) part { return attr("id", s) }
+
+//go:noinline
+func href(s string) part { return attr("href", s) }
 
 // safeURL lets through places on this node and those of schemes that run
 // nothing; what a member of the mesh announces ends up here.
@@ -62,98 +75,72 @@ func safeURL(s string) string {
 	return "#"
 }
 
-// flag is an attribute without a value, there when on.
-type flag struct {
-	name name
-	on   bool
-}
-
-func (f flag) write(b *bytes.Buffer) {
-	if f.on {
-		b.WriteByte(' ')
-		b.WriteString(string(f.name))
-	}
-}
-
-// element is a tag with what is in it.
-type element struct {
-	tag   name
-	parts []part
-}
-
-func el(tag name, parts ...part) part { return element{tag, parts} }
-
 // void are the elements without an end (HTML, section 13.1.2).
 var void = map[string]bool{"br": true, "hr": true, "img": true, "input": true, "link": true, "meta": true}
 
-func (e element) write(b *bytes.Buffer) {
+// el is an element: its attributes and what is in it. It is not inlined, like
+// the other small functions here: there are some hundred calls of them, and a
+// small board's flash is small too.
+//
+//go:noinline
+func el(tag name, parts ...part) part {
+	n := 2*len(tag) + 5
+	for _, p := range parts {
+		n += len(p)
+	}
+	var b strings.Builder
+	b.Grow(n)
 	b.WriteByte('<')
-	b.WriteString(string(e.tag))
-	attributes(b, e.parts)
-	b.WriteByte('>')
-	tag, _, _ := strings.Cut(string(e.tag), " ")
-	if void[tag] {
-		return
+	b.WriteString(string(tag))
+	for _, p := range parts {
+		if strings.HasPrefix(string(p), mark) {
+			b.WriteString(strings.ReplaceAll(string(p), mark, ""))
+		}
 	}
-	content(b, e.parts)
+	b.WriteByte('>')
+	end, _, _ := strings.Cut(string(tag), " ")
+	if void[end] {
+		return part(b.String())
+	}
+	for _, p := range parts {
+		if !strings.HasPrefix(string(p), mark) {
+			b.WriteString(string(p))
+		}
+	}
 	b.WriteString("</")
-	b.WriteString(tag)
+	b.WriteString(end)
 	b.WriteByte('>')
-}
-
-func attributes(b *bytes.Buffer, parts []part) {
-	for _, p := range parts {
-		switch p := p.(type) {
-		case attr, flag:
-			p.write(b)
-		case attrs:
-			for _, x := range p {
-				x.write(b)
-			}
-		}
-	}
-}
-
-func content(b *bytes.Buffer, parts []part) {
-	for _, p := range parts {
-		switch p := p.(type) {
-		case nil, attr, flag, attrs:
-		default:
-			p.write(b)
-		}
-	}
-}
-
-// attrs are several attributes at once.
-type attrs []attr
-
-func (a attrs) write(b *bytes.Buffer) {
-	for _, x := range a {
-		x.write(b)
-	}
+	return part(b.String())
 }
 
 // group is several parts in a row.
-type group []part
-
-func (g group) write(b *bytes.Buffer) { content(b, g) }
+//
+//go:noinline
+func group(parts ...part) part {
+	var b pile
+	b.add(parts...)
+	return b.part()
+}
 
 // when is the parts if ok, and nothing if not.
+//
+//go:noinline
 func when(ok bool, parts ...part) part {
 	if !ok {
-		return nil
+		return ""
 	}
-	return group(parts)
+	return group(parts...)
 }
 
-func class(s string) part { return attr{"class", s} }
-func id(s string) part    { return attr{"id", s} }
-func href(s string) part  { return attr{"href", s} }
+// pile is a row of parts that grows.
+type pile struct{ b strings.Builder }
 
-func render(p part) []byte {
-	var b bytes.Buffer
-	if p != nil {
-		p.write(&b)
+//go:noinline
+func (l *pile) add(parts ...part) {
+	for _, p := range parts {
+		l.b.WriteString(string(p))
 	}
-	return b.Bytes()
 }
+
+//go:noinline
+func (l *pile) part() part { return part(l.b.String()) }

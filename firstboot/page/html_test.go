@@ -1,21 +1,24 @@
 package page
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
 func TestEscaping(t *testing.T) {
 	const evil = `"'><script>alert(1)</script>&` + "\x00"
-	got := string(render(el("p", attr{"title", evil}, class("x"), text(evil))))
-	want := `<p title="&#34;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;` + "\uFFFD" + `" class="x">"'&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;` + "\uFFFD</p>"
+	got := string(el("p", attr("title", evil), class("x"), text(evil)))
+	want := `<p title="&#34;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;` + "\uFFFD" + `" class="x">&#34;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;` + "\uFFFD</p>"
 	if got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got := string(render(el("p", nil, when(false, text("x")), group{nil, text("y")}, flag{"hidden", false}, flag{"inert", true}))); got != `<p inert>y</p>` {
+	if got := string(el("p", "", when(false, text("x")), group("", text("y")), flag("hidden", false), flag("inert", true))); got != `<p inert>y</p>` {
 		t.Errorf("got %s", got)
 	}
-	if got := string(render(el("br"))); got != "<br>" {
+	if got := string(el("br")); got != "<br>" {
 		t.Errorf("got %s", got)
 	}
 }
@@ -30,7 +33,7 @@ func TestSafeURL(t *testing.T) {
 		if got := safeURL(in); got != want {
 			t.Errorf("safeURL(%q) = %q, want %q", in, got, want)
 		}
-		if got := string(render(el("a", href(in)))); !strings.Contains(got, `href="`+strings.ReplaceAll(want, "&", "&amp;")+`"`) {
+		if got := string(el("a", href(in))); !strings.Contains(got, `href="`+strings.ReplaceAll(want, "&", "&amp;")+`"`) {
 			t.Errorf("href(%q) is written as %s", in, got)
 		}
 	}
@@ -41,8 +44,8 @@ func FuzzHTML(f *testing.F) {
 	f.Add("<b>", `"><i>`)
 	f.Add("&lt;", "javascript:x")
 	f.Fuzz(func(t *testing.T, words, place string) {
-		got := string(render(el("a", href(place), attr{"title", words}, text(words))))
-		if strings.Count(got, "<") != 2 || strings.Count(got, ">") != 2 || strings.Count(got, `"`) != 4+strings.Count(words, `"`) {
+		got := string(el("a", href(place), attr("title", words), text(words)))
+		if strings.Count(got, "<") != 2 || strings.Count(got, ">") != 2 || strings.Count(got, `"`) != 4 {
 			t.Errorf("%q and %q make %s", words, place, got)
 		}
 	})
@@ -90,6 +93,29 @@ func TestHostileFacts(t *testing.T) {
 	for _, q := range []string{`/services?q="><script>alert(1)</script>`, `/services?host="><script>&type="><script>&port=1`, `/logs?of="><script>`, `/member?name="><script>`} {
 		if body := c.get(q).body; strings.Contains(body, "<script>") {
 			t.Errorf("%s lets markup through", q)
+		}
+	}
+}
+
+// TestOnlyHTMLMakesParts: elsewhere a string becomes a part through text.
+func TestOnlyHTMLMakesParts(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := regexp.MustCompile(`\b(part|name)\(|\.b\.Write`)
+	for _, file := range files {
+		if file == "html.go" || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(data), "\n") {
+			if m := made.FindString(line); m != "" && !strings.Contains(line, "func (t *table) part()") && !strings.Contains(line, ".part()") {
+				t.Errorf("%s:%d: %s", file, i+1, strings.TrimSpace(line))
+			}
 		}
 	}
 }

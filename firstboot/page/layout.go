@@ -45,15 +45,11 @@ var menu = []section{
 
 func (v *view) document(x screen) part {
 	body := v.body(x) // first: it says what is live
-	live := attrs{}
-	if len(v.lives) > 0 {
-		live = attrs{{"data-live", ""}}
-	}
 	title := v.lang.say(x.title)
 	if v.facts.Host != "" {
 		title += " · " + v.facts.Host
 	}
-	return el("html", attr{"lang", languageTags[v.lang]}, live,
+	return el("html", attr("lang", languageTags[v.lang]), flag("data-live", len(v.lives) > 0),
 		el("head",
 			el(`meta charset="utf-8"`),
 			el(`meta name="viewport" content="width=device-width, initial-scale=1"`),
@@ -61,7 +57,7 @@ func (v *view) document(x screen) part {
 			el("title", text(title)),
 			el(`link rel="icon" type="image/svg+xml"`, href(icon.url())),
 			el(`link rel="stylesheet"`, href(styleSheet.url())),
-			when(len(v.lives) > 0, el("script", attr{"src", liveScript.url()}, flag{"defer", true})),
+			when(len(v.lives) > 0, el("script", attr("src", liveScript.url()), flag("defer", true))),
 		),
 		body,
 	)
@@ -82,7 +78,7 @@ func (v *view) body(x screen) part {
 		el(`header class="top"`, brand, el(`span class="host"`, text(v.facts.Host)),
 			el(`a class="menu-open" href="#menu"`, v.icon("M3 6h14M3 10h14M3 14h14"), v.say(mMenu))),
 		el(`div class="frame"`, v.menu(x), main),
-		el(`footer class="foot"`, el("p", v.say(mFooter, v.facts.Name, v.facts.Version))),
+		el(`footer class="foot"`, el("p", v.sayf(mFooter, v.facts.Name, v.facts.Version))),
 	)
 }
 
@@ -96,33 +92,34 @@ func (v *view) logo() part {
 	)
 }
 
+//go:noinline
 func (v *view) icon(d string) part {
-	return el(`svg class="icon" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr{"d", d}))
+	return el(`svg class="icon" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr("d", d)))
 }
 
 func (v *view) menu(at screen) part {
-	list := group{}
+	var list pile
 	for i, s := range menu {
-		items := group{}
+		var items pile
 		for _, x := range s.items {
 			if x.show != nil && !x.show(v) {
 				continue
 			}
 			var current part
 			if x.path == strings.TrimSuffix(at.path, "{$}") || (x.path != "/" && strings.HasPrefix(at.path, x.path+"/")) {
-				current = attr{"aria-current", "page"}
+				current = attr("aria-current", "page")
 			}
-			items = append(items, el("li", el("a", href(x.path), current, v.icon(x.icon), v.say(x.title))))
+			items.add(el("li", el("a", href(x.path), current, v.icon(x.icon), v.say(x.title))))
 		}
 		key := "menu-" + string(rune('a'+i))
-		list = append(list, el("h2", id(key), v.say(s.title)), el("ul", attr{"aria-labelledby", key}, items))
+		list.add(el("h2", id(key), v.say(s.title)), el("ul", attr("aria-labelledby", key), items.part()))
 	}
-	return el(`nav id="menu" class="menu"`, attr{"aria-label", v.lang.say(mMenu)}, attr{"tabindex", "-1"},
+	return el(`nav id="menu" class="menu"`, attr("aria-label", v.lang.say(mMenu)), attr("tabindex", "-1"),
 		el(`a class="menu-close" href="#main"`, v.icon("M5 5l10 10M15 5 5 15"), v.say(mClose)),
-		list,
+		list.part(),
 		el(`div class="menu-end"`,
 			el(`form method="post" action="/logout"`, v.token(),
-				el(`span class="who"`, el(`span class="unseen"`, v.say(mLoggedInAs, v.session.account)), el(`span aria-hidden="true"`, text(v.session.account))),
+				el(`span class="who"`, el(`span class="unseen"`, v.sayf(mLoggedInAs, v.session.account)), el(`span aria-hidden="true"`, text(v.session.account))),
 				el(`button class="quiet"`, v.say(mLogout))),
 			v.languages(),
 		),
@@ -131,7 +128,7 @@ func (v *view) menu(at screen) part {
 
 // languages links to the same page in the others.
 func (v *view) languages() part {
-	list := group{}
+	var list pile
 	for l := range languages {
 		q := url.Values{}
 		path := "/"
@@ -143,48 +140,52 @@ func (v *view) languages() part {
 		q.Set("lang", languageTags[l])
 		var current part
 		if l == v.lang {
-			current = attr{"aria-current", "true"}
+			current = attr("aria-current", "true")
 		}
-		list = append(list, el("li", el("a", href(here(path, q)), attr{"lang", languageTags[l]}, attr{"hreflang", languageTags[l]}, current,
-			attr{"title", languageNames[l]}, text(languageNames[l]))))
+		list.add(el("li", el("a", href(here(path, q)), attr("lang", languageTags[l]), attr("hreflang", languageTags[l]), current,
+			attr("title", languageNames[l]), text(languageNames[l]))))
 	}
-	return el(`ul class="languages"`, attr{"aria-label", v.lang.say(mLanguage)}, list)
+	return el(`ul class="languages"`, attr("aria-label", v.lang.say(mLanguage)), list.part())
 }
 
 // alerts are what went wrong with the form, and what was just done.
 func (v *view) alerts() part {
-	var out group
+	var out pile
 	if v.problem != nil {
 		var p *problem
 		if errors.As(v.problem, &p) {
-			out = append(out, el(`div class="alert bad" role="alert"`, el("p", v.say(p.message, p.args...))))
+			out.add(el(`div class="alert bad" role="alert"`, el("p", v.sayf(p.message, p.args...))))
 		} else {
-			out = append(out, el(`div class="alert bad" role="alert"`, el("p", v.say(mFailedAct)), v.technical(v.problem.Error())))
+			out.add(el(`div class="alert bad" role="alert"`, el("p", v.say(mFailedAct)), v.technical(v.problem.Error())))
 		}
 	}
 	if v.session != nil {
 		var n *notice
 		v.s.sessions.with(v.session, func(x *session) { n, x.notice = x.notice, nil })
 		if n != nil {
-			out = append(out, el(`div class="alert good" role="status"`, el("p", v.say(n.message, n.args...))))
+			out.add(el(`div class="alert good" role="status"`, el("p", v.sayf(n.message, n.args...))))
 		}
 	}
-	return out
+	return out.part()
 }
 
 // technical is what the agent says, in its own words, which are English.
+//
+//go:noinline
 func (v *view) technical(s string) part {
 	return el(`p class="technical" lang="en"`, text(s))
 }
 
 // heading begins a screen: its title and, below it, what it is about.
+//
+//go:noinline
 func (v *view) heading(title, lead part) part {
-	return el(`div class="heading"`, el("h1", title), when(lead != nil, el(`p class="lead"`, lead)))
+	return el(`div class="heading"`, el("h1", title), when(lead != "", el(`p class="lead"`, lead)))
 }
 
 // card is a box with a title.
 func (v *view) card(key string, title message, parts ...part) part {
-	return el(`section class="card"`, attr{"aria-labelledby", key}, el("h2", id(key), v.say(title)), group(parts))
+	return el(`section class="card"`, attr("aria-labelledby", key), el("h2", id(key), v.say(title)), group(parts...))
 }
 
 // row is a name and what goes by it.
@@ -194,103 +195,99 @@ type row struct {
 }
 
 func (v *view) list(rows ...row) part {
-	out := group{}
+	var out pile
 	for _, r := range rows {
-		if r.value == nil {
+		if r.value == "" {
 			continue
 		}
-		out = append(out, el("div", el("dt", v.say(r.title)), el("dd", r.value)))
+		out.add(el("div", el("dt", v.say(r.title)), el("dd", r.value)))
 	}
-	return el(`dl class="facts"`, out)
+	return el(`dl class="facts"`, out.part())
 }
 
 // badge is a state in a word; the colour only repeats it.
+//
+//go:noinline
 func badge(kind string, content part) part {
 	return el("span", class("badge "+kind), content)
 }
 
+//go:noinline
 func code(s string) part {
 	if s == "" {
-		return nil
+		return ""
 	}
 	return el("code", text(s))
 }
 
 // table is one that becomes a list of cards on a narrow screen. Styles take
 // a table's meaning away from it there, so every role is said.
-func (v *view) table(caption message, head []message, rows [][]part) part {
-	th := group{}
-	for _, h := range head {
-		th = append(th, el(`th scope="col" role="columnheader"`, v.say(h)))
+type table struct {
+	v       *view
+	caption message
+	head    []message
+	rows    pile
+}
+
+func (v *view) table(caption message, head ...message) *table {
+	return &table{v: v, caption: caption, head: head}
+}
+
+func (t *table) row(cells ...part) {
+	var row pile
+	for i, c := range cells {
+		row.add(el(`td role="cell"`, attr("data-title", t.v.lang.say(t.head[i])), c))
 	}
-	body := group{}
-	for _, r := range rows {
-		cells := group{}
-		for i, c := range r {
-			cells = append(cells, el(`td role="cell"`, attr{"data-title", v.lang.say(head[i])}, c))
-		}
-		body = append(body, el(`tr role="row"`, cells))
+	t.rows.add(el(`tr role="row"`, row.part()))
+}
+
+func (t *table) part() part {
+	var head pile
+	for _, h := range t.head {
+		head.add(el(`th scope="col" role="columnheader"`, t.v.say(h)))
 	}
 	return el(`table class="table" role="table"`,
-		el(`caption class="unseen"`, v.say(caption)),
-		el(`thead role="rowgroup"`, el(`tr role="row"`, th)),
-		el(`tbody role="rowgroup"`, body))
+		el(`caption class="unseen"`, t.v.say(t.caption)),
+		el(`thead role="rowgroup"`, el(`tr role="row"`, head.part())),
+		el(`tbody role="rowgroup"`, t.rows.part()))
 }
 
 // empty is what stands where there is nothing yet, with what to do about it.
 func (v *view) empty(drawing string, title, what message, parts ...part) part {
 	return el(`div class="empty"`,
-		el(`svg class="drawing" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr{"d", drawing})),
-		el(`p class="empty-title"`, v.say(title)), el("p", v.say(what)), group(parts))
+		el(`svg class="drawing" viewBox="0 0 20 20" aria-hidden="true"`, el("path", attr("d", drawing))),
+		el(`p class="empty-title"`, v.say(title)), el("p", v.say(what)), group(parts...))
 }
 
 // token is the hidden field against forged requests.
 func (v *view) token() part {
 	if v.session == nil {
-		return nil
+		return ""
 	}
-	return el(`input type="hidden" name="token"`, attr{"value", v.session.csrf})
+	return el(`input type="hidden" name="token"`, attr("value", v.session.csrf))
 }
 
 // formTo is a form that changes something.
 func (v *view) formTo(action string, parts ...part) part {
-	return el(`form method="post"`, attr{"action", action}, v.token(), group(parts))
+	return el(`form method="post"`, attr("action", action), v.token(), group(parts...))
 }
 
 // field is an input with its label, and a hint that belongs to it.
 func (v *view) field(key string, label message, hint part, input func(key part, described part) part) part {
 	var described part
-	if hint != nil {
-		described = attr{"aria-describedby", key + "-hint"}
+	if hint != "" {
+		described = attr("aria-describedby", key+"-hint")
 	}
 	return el(`div class="field"`,
-		el("label", attr{"for", key}, v.say(label)),
+		el("label", attr("for", key), v.say(label)),
 		input(id(key), described),
-		when(hint != nil, el(`p class="hint"`, id(key+"-hint"), hint)))
+		when(hint != "", el(`p class="hint"`, id(key+"-hint"), hint)))
 }
 
 func (v *view) input(kind, field string, label message, hint part, more ...part) part {
 	return v.field("f-"+field, label, hint, func(key, described part) part {
-		return el("input", key, attr{"name", field}, attr{"type", kind}, described, partsOf(more))
+		return el("input", key, attr("name", field), attr("type", kind), described, group(more...))
 	})
-}
-
-// partsOf lets attributes through that come in a list.
-func partsOf(list []part) part {
-	var out attrs
-	for _, p := range list {
-		switch p := p.(type) {
-		case attr:
-			out = append(out, p)
-		case attrs:
-			out = append(out, p...)
-		case flag:
-			if p.on {
-				out = append(out, attr{p.name, ""})
-			}
-		}
-	}
-	return out
 }
 
 // choice is an option of a selection.
@@ -300,15 +297,16 @@ type choice struct {
 }
 
 func (v *view) selection(field string, label message, now string, choices ...choice) part {
-	return v.field("f-"+field, label, nil, func(key, described part) part {
-		list := group{}
+	return v.field("f-"+field, label, "", func(key, described part) part {
+		var list pile
 		for _, c := range choices {
-			list = append(list, el("option", attr{"value", c.value}, flag{"selected", c.value == now}, text(c.label)))
+			list.add(el("option", attr("value", c.value), flag("selected", c.value == now), text(c.label)))
 		}
-		return el("select", key, attr{"name", field}, described, list)
+		return el("select", key, attr("name", field), described, list.part())
 	})
 }
 
+//go:noinline
 func (v *view) submit(label message, kind string) part {
 	return el("button", class(kind), v.say(label))
 }

@@ -2,8 +2,8 @@ package page
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
-	"hash/maphash"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,6 +25,8 @@ const (
 
 // live marks a part as one that is kept current: its content, not the element
 // around it, so that a reader's place in the page stays.
+//
+//go:noinline
 func (v *view) live(key string, p part) part {
 	v.lives = append(v.lives, live{key, p})
 	return p
@@ -60,8 +62,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	out.SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", "text/event-stream")
-	seed := maphash.MakeSeed()
-	sent := map[string]uint64{}
+	sent := map[string][sha256.Size]byte{}
 	token := sessionToken(r)
 	said := time.Now()
 	for first := true; ; first = false {
@@ -73,22 +74,21 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		}
 		over := b.Len() > 0 && !first
 		now := *v
-		now.r = r.Clone(r.Context())
+		now.r = r.WithContext(r.Context())
 		now.r.URL, now.lives, now.facts = at, nil, s.o.Node.Facts()
 		if !over {
 			x.show(&now)
 		}
 		for _, l := range now.lives {
-			html := render(l.part)
-			sum := maphash.Bytes(seed, html)
+			html := string(l.part)
+			sum := sha256.Sum256([]byte(html))
 			if old, ok := sent[l.id]; ok && old == sum {
 				continue
 			}
 			sent[l.id] = sum
 			fmt.Fprintf(&b, "event: part\ndata: %s\n", l.id)
-			for line := range strings.Lines(string(html)) {
-				// A lone carriage return would end the line as well.
-				fmt.Fprintf(&b, "data: %s\n", strings.NewReplacer("\n", "", "\r", "&#13;").Replace(line))
+			for line := range strings.Lines(html) {
+				fmt.Fprintf(&b, "data: %s\n", strings.TrimSuffix(line, "\n"))
 			}
 			b.WriteByte('\n')
 		}

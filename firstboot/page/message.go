@@ -31,7 +31,13 @@ type message *words
 
 type words [languages]string
 
-func (l lang) say(m message, args ...any) string {
+//go:noinline
+func (l lang) say(m message) string { return m[l] }
+
+// sayf is a message with its numbers and names.
+//
+//go:noinline
+func (l lang) sayf(m message, args ...any) string {
 	if len(args) == 0 {
 		return m[l]
 	}
@@ -44,9 +50,9 @@ type plural struct{ one, many message }
 
 func (l lang) count(p plural, n int) string {
 	if n == 1 {
-		return l.say(p.one, n)
+		return l.sayf(p.one, n)
 	}
-	return l.say(p.many, n)
+	return l.sayf(p.many, n)
 }
 
 func languageOf(tag string) (lang, bool) {
@@ -123,15 +129,15 @@ func (l lang) duration(d time.Duration) string {
 	case days > 0 && hours == 0:
 		return l.count(mDays, days)
 	case days > 0:
-		return l.count(mDays, days) + " " + l.say(mHours, hours)
+		return l.count(mDays, days) + " " + l.sayf(mHours, hours)
 	case hours > 0 && minutes == 0:
-		return l.say(mHours, hours)
+		return l.sayf(mHours, hours)
 	case hours > 0:
-		return l.say(mHours, hours) + " " + l.say(mMinutes, minutes)
+		return l.sayf(mHours, hours) + " " + l.sayf(mMinutes, minutes)
 	case minutes > 0:
-		return l.say(mMinutes, minutes)
+		return l.sayf(mMinutes, minutes)
 	}
-	return l.say(mSeconds, int(d/time.Second))
+	return l.sayf(mSeconds, int(d/time.Second))
 }
 
 // latency writes a latency: "12 ms", "≈ 40 ms" for an estimate, "" for none.

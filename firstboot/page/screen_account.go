@@ -4,28 +4,29 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
 func (v *view) login() part {
 	if v.session != nil {
-		return group{v.heading(v.say(mLogin), nil), el("p", v.say(mLoggedInAs, v.session.account)), el("p", el(`a class="button" href="/"`, v.say(mBackHome)))}
+		return group(v.heading(v.say(mLogin), ""), el("p", v.sayf(mLoggedInAs, v.session.account)), el("p", el(`a class="button" href="/"`, v.say(mBackHome))))
 	}
 	hint := v.say(mPasswordWhere)
 	if v.s.o.Demo {
-		hint = group{v.say(mDemo), text(" "), hint}
+		hint = group(v.say(mDemo), text(" "), hint)
 	}
 	account := cmp.Or(v.form("account"), Admin)
 	return el(`div class="door"`,
 		el(`div class="door-head"`, v.logo(), el("h1", text(cmp.Or(v.facts.Host, "Cloudy"))), el(`p class="lead"`, v.say(mLoginLead))),
 		el(`form class="card" method="post" action="/login"`,
-			el(`input type="hidden" name="to"`, attr{"value", cmp.Or(v.r.URL.Query().Get("to"), v.form("to"))}),
-			v.field("f-account", mAccountName, nil, func(key, described part) part {
-				return el("input", key, attr{"name", "account"}, attr{"type", "text"}, attr{"value", account}, attr{"autocomplete", "username"},
-					attr{"autocapitalize", "off"}, attr{"spellcheck", "false"}, flag{"required", true}, described)
+			el(`input type="hidden" name="to"`, attr("value", cmp.Or(v.r.URL.Query().Get("to"), v.form("to")))),
+			v.field("f-account", mAccountName, "", func(key, described part) part {
+				return el("input", key, attr("name", "account"), attr("type", "text"), attr("value", account), attr("autocomplete", "username"),
+					attr("autocapitalize", "off"), attr("spellcheck", "false"), flag("required", true), described)
 			}),
-			v.input("password", "password", mPassword, hint, attr{"autocomplete", "current-password"}, flag{"required", true}, flag{"autofocus", true}),
+			v.input("password", "password", mPassword, hint, attr("autocomplete", "current-password"), flag("required", true), flag("autofocus", true)),
 			v.submit(mLoginDo, "primary wide")),
 		el(`p class="hint fingerprint"`, v.say(mFingerprint), text(" "), el("code", text(v.s.o.Credentials.Fingerprint()))))
 }
@@ -78,22 +79,22 @@ func (v *view) logoutAct() (string, error) {
 
 func (v *view) account() part {
 	if !v.admin() {
-		return group{v.heading(v.say(mAccount), v.say(mLoggedInAs, v.session.account)), v.adminOnly()}
+		return group(v.heading(v.say(mAccount), v.sayf(mLoggedInAs, v.session.account)), v.adminOnly())
 	}
 	secret := func(field string, label message, hint part, complete string) part {
-		return v.input("password", field, label, hint, attr{"autocomplete", complete}, flag{"required", true}, attr{"maxlength", "200"})
+		return v.input("password", field, label, hint, attr("autocomplete", complete), flag("required", true), attr("maxlength", "200"))
 	}
 	of := cmp.Or(v.form("of"), Admin)
-	return group{
-		v.heading(v.say(mAccount), v.say(mLoggedInAs, v.session.account)),
+	return group(
+		v.heading(v.say(mAccount), v.sayf(mLoggedInAs, v.session.account)),
 		v.card("c-password", mChangePassword, v.formTo("/account",
 			v.selection("of", mAccountName, of, choice{Admin, v.lang.say(mAdminName)}, choice{Guest, v.lang.say(mGuestName)}),
 			secret("now", mPasswordNow, v.say(mPasswordNowHint), "current-password"),
-			secret("new", mPasswordNew, v.say(mPasswordNewHint, minPassword), "new-password"),
-			secret("again", mPasswordAgain, nil, "new-password"),
+			secret("new", mPasswordNew, v.sayf(mPasswordNewHint, minPassword), "new-password"),
+			secret("again", mPasswordAgain, "", "new-password"),
 			v.submit(mChangePassword, "primary"))),
 		v.card("c-certificate", mCertificate, el("p", v.say(mCertificateWhat)), el("p", el("code", text(v.s.o.Credentials.Fingerprint())))),
-	}
+	)
 }
 
 func (v *view) accountAct() (string, error) {
@@ -134,42 +135,43 @@ func (v *view) accountAct() (string, error) {
 }
 
 // resetWords are a kind's name and what it does.
-var resetWords = map[ResetKind][2]message{
-	ResetMesh:     {mResetMesh, mResetMeshWhat},
-	ResetServices: {mResetServices, mResetServicesWhat},
-	ResetIdentity: {mResetIdentity, mResetIdentityWhat},
-	ResetFactory:  {mResetFactory, mResetFactoryWhat},
+var resetWords = []struct {
+	kind        ResetKind
+	title, what message
+}{
+	{ResetMesh, mResetMesh, mResetMeshWhat},
+	{ResetServices, mResetServices, mResetServicesWhat},
+	{ResetIdentity, mResetIdentity, mResetIdentityWhat},
+	{ResetFactory, mResetFactory, mResetFactoryWhat},
 }
 
 func (v *view) reset() part {
 	now := ResetKind(v.form("kind"))
-	list := group{}
-	for i, k := range v.node().Resets() {
-		w, ok := resetWords[k]
-		if !ok {
+	var list pile
+	kinds := v.node().Resets()
+	for i := range resetWords {
+		w := &resetWords[i]
+		k := w.kind
+		if !slices.Contains(kinds, k) {
 			continue
 		}
 		key := "kind-" + string(k)
-		list = append(list, el(`div class="option"`,
-			el("input", id(key), attr{"type", "radio"}, attr{"name", "kind"}, attr{"value", string(k)}, flag{"checked", k == now || now == "" && i == 0}, attr{"aria-describedby", key + "-what"}),
-			el("div", el("label", attr{"for", key}, v.say(w[0])), el(`p class="hint"`, id(key+"-what"), v.say(w[1])))))
+		list.add(el(`div class="option"`,
+			el("input", id(key), attr("type", "radio"), attr("name", "kind"), attr("value", string(k)), flag("checked", k == now || now == "" && k == kinds[0]), attr("aria-describedby", key+"-what")),
+			el("div", el("label", attr("for", key), v.say(w.title)), el(`p class="hint"`, id(key+"-what"), v.say(w.what)))))
 	}
-	return group{
+	return group(
 		v.heading(v.say(mReset), v.say(mResetLead)),
 		el(`div class="card"`, v.formTo("/reset",
-			el("fieldset", el("legend", v.say(mResetHow)), list),
-			v.input("text", "host", mResetConfirm, v.say(mResetConfirmHint, v.facts.Host), attr{"autocomplete", "off"}, attr{"autocapitalize", "off"}, flag{"required", true}),
+			el("fieldset", el("legend", v.say(mResetHow)), list.part()),
+			v.input("text", "host", mResetConfirm, v.sayf(mResetConfirmHint, v.facts.Host), attr("autocomplete", "off"), attr("autocapitalize", "off"), flag("required", true)),
 			v.submit(mResetDo, "danger"))),
-	}
+	)
 }
 
 func (v *view) resetAct() (string, error) {
 	kind := ResetKind(v.form("kind"))
-	known := false
-	for _, k := range v.node().Resets() {
-		known = known || k == kind
-	}
-	if !known {
+	if !slices.Contains(v.node().Resets(), kind) {
 		return "", fault(mBadForm)
 	}
 	if v.form("host") != v.facts.Host {

@@ -12,6 +12,7 @@ import (
 
 // kind is a type of service that the page knows more of than its name.
 type kind struct {
+	kind   string // as in DNS-SD
 	name   string // what people call it
 	scheme string // of the link that opens it, "" for none
 	action message
@@ -19,34 +20,43 @@ type kind struct {
 }
 
 // kinds are those of community networks, and the usual ones.
-var kinds = map[string]kind{
-	"_http._tcp":         {"Web", "http", mOpen, ""},
-	"_https._tcp":        {"Web (TLS)", "https", mOpen, ""},
-	"_tahoe-lafs._tcp":   {"Tahoe-LAFS", "", mJoinGrid, "furl"},
-	"_syncthing._tcp":    {"Syncthing", "", mConnectDevice, "node_id"},
-	"_peerstreamer._tcp": {"PeerStreamer", "", mJoinVideo, ""},
-	"_ipfs._tcp":         {"IPFS", "", nil, ""},
-	"_proxy3._tcp":       {"Proxy", "", nil, ""},
-	"_snpservice._tcp":   {"SNPServices", "http", mOpen, ""},
-	"_dnsservice._tcp":   {"DNSServices", "", nil, ""},
-	"_owp._tcp":          {"OpenVZ Web Panel", "http", mOpen, ""},
-	"_webdav._tcp":       {"WebDAV", "http", mOpen, ""},
-	"_webdavs._tcp":      {"WebDAV (TLS)", "https", mOpen, ""},
-	"_ssh._tcp":          {"SSH", "ssh", mOpen, ""},
-	"_ftp._tcp":          {"FTP", "ftp", mOpen, ""},
-	"_rtsp._tcp":         {"RTSP", "rtsp", mWatch, ""},
-	"_sip._udp":          {"SIP", "", nil, ""},
-	"_etcd._tcp":         {"etcd", "", nil, ""},
-	"_serf._tcp":         {"Serf", "", nil, ""},
-	"_tincvpn._tcp":      {"tinc", "", nil, ""},
-	"_docker._tcp":       {"Docker", "http", mOpen, ""},
-	"_couchdb._tcp":      {"CouchDB", "http", mOpen, ""},
-	"_cloudy._tcp":       {"Cloudy", "https", mOpen, ""},
+var kinds = []kind{
+	{"_http._tcp", "Web", "http", mOpen, ""},
+	{"_https._tcp", "Web (TLS)", "https", mOpen, ""},
+	{"_tahoe-lafs._tcp", "Tahoe-LAFS", "", mJoinGrid, "furl"},
+	{"_syncthing._tcp", "Syncthing", "", mConnectDevice, "node_id"},
+	{"_peerstreamer._tcp", "PeerStreamer", "", mJoinVideo, ""},
+	{"_ipfs._tcp", "IPFS", "", nil, ""},
+	{"_proxy3._tcp", "Proxy", "", nil, ""},
+	{"_snpservice._tcp", "SNPServices", "http", mOpen, ""},
+	{"_dnsservice._tcp", "DNSServices", "", nil, ""},
+	{"_owp._tcp", "OpenVZ Web Panel", "http", mOpen, ""},
+	{"_webdav._tcp", "WebDAV", "http", mOpen, ""},
+	{"_webdavs._tcp", "WebDAV (TLS)", "https", mOpen, ""},
+	{"_ssh._tcp", "SSH", "ssh", mOpen, ""},
+	{"_ftp._tcp", "FTP", "ftp", mOpen, ""},
+	{"_rtsp._tcp", "RTSP", "rtsp", mWatch, ""},
+	{"_sip._udp", "SIP", "", nil, ""},
+	{"_etcd._tcp", "etcd", "", nil, ""},
+	{"_serf._tcp", "Serf", "", nil, ""},
+	{"_tincvpn._tcp", "tinc", "", nil, ""},
+	{"_docker._tcp", "Docker", "http", mOpen, ""},
+	{"_couchdb._tcp", "CouchDB", "http", mOpen, ""},
+	{"_cloudy._tcp", "Cloudy", "https", mOpen, ""},
+}
+
+func kindOf(t string) *kind {
+	for i := range kinds {
+		if kinds[i].kind == t {
+			return &kinds[i]
+		}
+	}
+	return &kind{}
 }
 
 // typeName is what people call a type: "_chess._tcp" is "chess".
 func typeName(t string) string {
-	if k, ok := kinds[t]; ok {
+	if k := kindOf(t); k.name != "" {
 		return k.name
 	}
 	s, _, _ := strings.Cut(strings.TrimPrefix(t, "_"), ".")
@@ -55,7 +65,7 @@ func typeName(t string) string {
 
 // link is where a browser opens the service, or "".
 func (o *Offer) link() string {
-	k := kinds[o.Type]
+	k := kindOf(o.Type)
 	host := cmp.Or(o.Address4, o.Address6)
 	if k.scheme == "" || host == "" {
 		return ""
@@ -137,16 +147,16 @@ const perPage = 60
 
 func (v *view) catalogue() part {
 	if !v.facts.Member {
-		return group{v.heading(v.say(mCatalogue), nil), v.outside()}
+		return group(v.heading(v.say(mCatalogue), ""), v.outside())
 	}
 	f := newFilter(v.r.URL.Query())
 	all := v.node().Catalogue()
-	return group{
+	return group(
 		v.heading(v.say(mCatalogue), v.say(mCatalogueLead)),
-		el(`nav id="types"`, attr{"aria-label", v.lang.say(mTypes)}, v.live("types", v.types(f, all))),
+		el(`nav id="types"`, attr("aria-label", v.lang.say(mTypes)), v.live("types", v.types(f, all))),
 		v.filters(f, all),
 		el(`div id="found"`, v.live("found", v.found(f, all))),
-	}
+	)
 }
 
 // types are the tabs, each with the number of services that it shows.
@@ -167,23 +177,24 @@ func (v *view) types(f filter, all []Offer) part {
 	if f.kind != "" && count[f.kind] == 0 {
 		list = append(list, f.kind)
 	}
-	slices.SortFunc(list, func(a, b string) int {
-		return cmp.Or(cmp.Compare(strings.ToLower(typeName(a)), strings.ToLower(typeName(b))), cmp.Compare(a, b))
+	sort.SliceStable(list, func(i, j int) bool {
+		return strings.ToLower(typeName(list[i])+list[i]) < strings.ToLower(typeName(list[j])+list[j])
 	})
 	tab := func(t, label string, n int) part {
 		g := f
 		g.kind, g.page = t, 0
 		var current part
 		if f.kind == t {
-			current = attr{"aria-current", "page"}
+			current = attr("aria-current", "page")
 		}
 		return el("li", el("a", href(here("/services", g.query())), current, text(label+" "), el(`span class="count"`, text(strconv.Itoa(n)))))
 	}
-	out := group{tab("", v.lang.say(mAll), total)}
+	var out pile
+	out.add(tab("", v.lang.say(mAll), total))
 	for _, t := range list {
-		out = append(out, tab(t, typeName(t), count[t]))
+		out.add(tab(t, typeName(t), count[t]))
 	}
-	return el(`ul class="tabs"`, out)
+	return el(`ul class="tabs"`, out.part())
 }
 
 func (v *view) filters(f filter, all []Offer) part {
@@ -191,31 +202,31 @@ func (v *view) filters(f filter, all []Offer) part {
 	for i := range all {
 		hosts[all[i].Host] = true
 	}
-	options := group{}
+	var options pile
 	var names []string
 	for h := range hosts {
 		names = append(names, h)
 	}
 	slices.Sort(names)
 	for _, h := range names[:min(len(names), 200)] {
-		options = append(options, el("option", attr{"value", h}))
+		options.add(el("option", attr("value", h)))
 	}
 	port := ""
 	if f.port != 0 {
 		port = strconv.Itoa(f.port)
 	}
-	return el(`form class="filters" method="get" action="/services" role="search"`, attr{"aria-label", v.lang.say(mFilter)},
-		when(f.kind != "", el(`input type="hidden" name="type"`, attr{"value", f.kind})),
+	return el(`form class="filters" method="get" action="/services" role="search"`, attr("aria-label", v.lang.say(mFilter)),
+		when(f.kind != "", el(`input type="hidden" name="type"`, attr("value", f.kind))),
 		el(`div class="fields"`,
-			v.input("search", "q", mWords, nil, attr{"value", f.words}),
-			v.input("text", "host", mHost, nil, attr{"value", f.host}, attr{"list", "hosts"}, attr{"autocomplete", "off"}),
-			v.input("text", "address", mAddress, nil, attr{"value", f.address}, attr{"autocomplete", "off"}),
-			v.input("number", "port", mPort, nil, attr{"value", port}, attr{"min", "1"}, attr{"max", "65535"}),
+			v.input("search", "q", mWords, "", attr("value", f.words)),
+			v.input("text", "host", mHost, "", attr("value", f.host), attr("list", "hosts"), attr("autocomplete", "off")),
+			v.input("text", "address", mAddress, "", attr("value", f.address), attr("autocomplete", "off")),
+			v.input("number", "port", mPort, "", attr("value", port), attr("min", "1"), attr("max", "65535")),
 			v.selection("latency", mQuality, strconv.Itoa(f.latency),
 				choice{"0", v.lang.say(mAnyQuality)},
-				choice{strconv.Itoa(goodLatency), v.lang.say(mGoodOnly, goodLatency)},
-				choice{strconv.Itoa(fairLatency), v.lang.say(mFairOnly, fairLatency)}),
-			el(`datalist id="hosts"`, options),
+				choice{strconv.Itoa(goodLatency), v.lang.sayf(mGoodOnly, goodLatency)},
+				choice{strconv.Itoa(fairLatency), v.lang.sayf(mFairOnly, fairLatency)}),
+			el(`datalist id="hosts"`, options.part()),
 			el(`div class="field field-go"`, el(`button class="primary"`, v.say(mFilterDo)),
 				when(f.narrowed(), el(`a class="button quiet"`, href(here("/services", filter{kind: f.kind}.query())), v.say(mFilterNone))))))
 }
@@ -236,69 +247,73 @@ func (v *view) found(f filter, all []Offer) part {
 	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := &list[i], &list[j]
-		return cmp.Or(cmp.Compare(typeName(a.Type), typeName(b.Type)), cmp.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)), cmp.Compare(a.Host, b.Host), a.Port-b.Port) < 0
+		return offerOrder(a) < offerOrder(b)
 	})
 	pages := (len(list) + perPage - 1) / perPage
 	at := min(f.page, pages-1)
 	shown := list[at*perPage : min(len(list), (at+1)*perPage)]
-	var rows [][]part
+	t := v.table(mCatalogue, mService, mHost, mAddress, mQuality, mAction)
 	for i := range shown {
-		rows = append(rows, v.offer(&shown[i]))
+		v.offer(t, &shown[i])
 	}
 	var turn part
 	if pages > 1 {
 		turn = v.turn(f, at, pages)
 	}
-	return group{
+	return group(
 		el(`p class="hint"`, text(v.lang.count(mFoundCount, len(list)))),
-		v.table(mCatalogue, []message{mService, mHost, mAddress, mQuality, mAction}, rows), turn,
-	}
+		t.part(), turn,
+	)
 }
 
-func (v *view) offer(o *Offer) []part {
-	k := kinds[o.Type]
-	about := group{el(`span class="type"`, text(typeName(o.Type)))}
+// offerOrder sorts offers by type, name and host.
+func offerOrder(o *Offer) string {
+	return strings.ToLower(typeName(o.Type) + "\x00" + o.Name + "\x00" + o.Host)
+}
+
+func (v *view) offer(t *table, o *Offer) {
+	k := kindOf(o.Type)
+	about := group(el(`span class="type"`, text(typeName(o.Type))))
 	keys := make([]string, 0, len(o.TXT))
 	for t := range o.TXT {
 		keys = append(keys, t)
 	}
 	slices.Sort(keys)
-	pairs := group{}
+	var pairs pile
 	for _, t := range keys {
 		if t != k.secret && t != "path" {
-			pairs = append(pairs, el(`span class="txt"`, text(t+"="+o.TXT[t])))
+			pairs.add(el(`span class="txt"`, text(t+"="+o.TXT[t])))
 		}
 	}
 	var action part
 	switch link := o.link(); {
 	case link != "":
-		action = el(`a class="button"`, href(link), attr{"rel", "noreferrer"}, v.say(k.action), el(`span class="unseen"`, text(" "+o.Name)))
+		action = el(`a class="button"`, href(link), attr("rel", "noreferrer"), v.say(k.action), el(`span class="unseen"`, text(" "+o.Name)))
 	case k.secret != "" && o.TXT[k.secret] != "":
 		action = el(`div class="give"`, v.say(k.action), el(`code class="copy"`, text(o.TXT[k.secret])))
 	}
 	q := v.latency(o.Latency)
 	if o.Self {
 		q = badge("self", v.say(mThisNode))
-	} else if q == nil {
+	} else if q == "" {
 		q = el(`span class="hint"`, v.say(mUnknown))
 	}
-	return []part{
-		el("div", el("strong", text(o.Name)), el(`div class="about"`, about, pairs)),
+	t.row(
+		el("div", el("strong", text(o.Name)), el(`div class="about"`, about, pairs.part())),
 		el("a", href("/member?name="+url.QueryEscape(o.Node)), text(o.Host)),
-		el("div", code(cmp.Or(o.Address4, o.Address6)), el(`div class="hint"`, v.say(mPortN, o.Port))),
-		q, action,
-	}
+		el("div", code(cmp.Or(o.Address4, o.Address6)), el(`div class="hint"`, v.sayf(mPortN, o.Port))),
+		q, action)
 }
 
 // turn leads to the other pages of a long list.
 func (v *view) turn(f filter, at, pages int) part {
 	to := func(n int, m message, ok bool) part {
 		if !ok {
-			return nil
+			return ""
 		}
 		f.page = n
 		return el(`a class="button"`, href(here("/services", f.query())), v.say(m))
 	}
-	return el(`nav class="turn"`, attr{"aria-label", v.lang.say(mPages)},
-		to(at-1, mPrevious, at > 0), el("span", v.say(mPageOf, at+1, pages)), to(at+1, mNext, at < pages-1))
+	return el(`nav class="turn"`, attr("aria-label", v.lang.say(mPages)),
+		to(at-1, mPrevious, at > 0), el("span", v.sayf(mPageOf, at+1, pages)), to(at+1, mNext, at < pages-1))
 }

@@ -19,11 +19,11 @@ const usualLifetime = 72
 
 func (v *view) invite() part {
 	if !v.facts.Member {
-		return group{v.heading(v.say(mInvite), nil), v.outside()}
+		return group(v.heading(v.say(mInvite), ""), v.outside())
 	}
 	head := v.heading(v.say(mInvite), v.say(mInviteLead))
 	if !v.facts.MayInvite {
-		return group{head, v.empty("M3 5h14v10H3zM3 6l7 5 7-5", mMayNotInvite, mMayNotInviteWhat)}
+		return group(head, v.empty("M3 5h14v10H3zM3 6l7 5 7-5", mMayNotInvite, mMayNotInviteWhat))
 	}
 	var choices []choice
 	for _, h := range lifetimes {
@@ -43,16 +43,16 @@ func (v *view) invite() part {
 	if shown.Token != "" && v.r.URL.Query().Get("show") == shown.ID {
 		fresh = v.invitation(shown)
 	}
-	return group{
+	return group(
 		head, fresh,
 		v.card("c-new", mInviteNew, v.formTo("/invite",
 			el(`div class="fields"`,
 				v.selection("hours", mGoodFor, hours, choices...),
-				v.input("number", "uses", mUses, v.say(mUsesHint), attr{"value", uses}, attr{"min", "1"}, attr{"max", "10000"}, flag{"required", true})),
+				v.input("number", "uses", mUses, v.say(mUsesHint), attr("value", uses), attr("min", "1"), attr("max", "10000"), flag("required", true))),
 			v.check("inviter", mMayInviteToo, v.form("inviter") != ""),
 			el(`button class="primary" name="do" value="invite"`, v.say(mInviteDo)))),
 		v.card("c-given", mGivenOut, v.invitations()),
-	}
+	)
 }
 
 // invitation shows a new one: as a code to scan, as a line to copy.
@@ -60,13 +60,13 @@ func (v *view) invitation(i Invitation) part {
 	code, err := drawQR(i.Token)
 	var drawing part = code
 	if err != nil {
-		drawing = nil
+		drawing = ""
 	}
 	return el(`section class="card fresh" aria-labelledby="c-fresh"`,
 		el(`h2 id="c-fresh"`, v.say(mInvitationReady)),
 		el("p", text(v.lang.count(mGoodNodes, i.Uses)), text(" "), v.say(mUntil), text(" "), v.ago(i.Expires), text(".")),
 		el(`div class="ticket"`,
-			el(`div class="qr" role="img"`, attr{"aria-label", v.lang.say(mQRLabel)}, drawing),
+			el(`div class="qr" role="img"`, attr("aria-label", v.lang.say(mQRLabel)), drawing),
 			el(`div class="ticket-text"`,
 				el(`label for="token-text"`, v.say(mTokenLabel)),
 				el(`textarea id="token-text" class="mono" readonly rows="7" spellcheck="false"`, text(i.Token)),
@@ -80,7 +80,7 @@ func (v *view) invitation(i Invitation) part {
 func drawQR(s string) (part, error) {
 	c, err := qr.Encode(s, qr.L)
 	if err != nil {
-		return nil, fmt.Errorf("QR code: %w", err)
+		return "", fmt.Errorf("QR code: %w", err)
 	}
 	const zone = 4
 	var d strings.Builder
@@ -97,9 +97,9 @@ func drawQR(s string) (part, error) {
 		}
 	}
 	side := strconv.Itoa(c.Size + 2*zone)
-	return el("svg", attr{"viewBox", fmt.Sprintf("-%d -%d %s %s", zone, zone, side, side)}, attr{"shape-rendering", "crispEdges"}, attr{"aria-hidden", "true"},
-		el(`rect x="-4" y="-4"`, attr{"width", side}, attr{"height", side}, attr{"fill", "#fff"}),
-		el("path", attr{"d", d.String()}, attr{"fill", "#000"})), nil
+	return el("svg", attr("viewBox", fmt.Sprintf("-%d -%d %s %s", zone, zone, side, side)), attr("shape-rendering", "crispEdges"), attr("aria-hidden", "true"),
+		el(`rect x="-4" y="-4"`, attr("width", side), attr("height", side), attr("fill", "#fff")),
+		el("path", attr("d", d.String()), attr("fill", "#000"))), nil
 }
 
 func (v *view) invitations() part {
@@ -109,7 +109,7 @@ func (v *view) invitations() part {
 	}
 	slices.Reverse(list) // the newest first
 	now := v.s.o.Now()
-	var rows [][]part
+	t := v.table(mGivenOut, mInvitation, mState, mUsed, mBy, mAction)
 	for _, i := range list {
 		open := !i.Cancelled && len(i.Used) < i.Uses && now.Before(i.Expires)
 		var state part
@@ -121,7 +121,7 @@ func (v *view) invitations() part {
 		case !open:
 			state = badge("off", v.say(mExpired))
 		default:
-			state = group{badge("good", v.say(mOpenState)), text(" "), el(`span class="hint"`, v.ago(i.Expires))}
+			state = group(badge("good", v.say(mOpenState)), text(" "), el(`span class="hint"`, v.ago(i.Expires)))
 		}
 		var by part = el(`span class="hint"`, v.say(mNobody))
 		if len(i.Used) > 0 {
@@ -130,16 +130,16 @@ func (v *view) invitations() part {
 		var cancel part
 		if open {
 			cancel = v.formTo("/invite",
-				el(`input type="hidden" name="id"`, attr{"value", i.ID}),
+				el(`input type="hidden" name="id"`, attr("value", i.ID)),
 				el(`button name="do" value="cancel"`, v.say(mTakeBack), el(`span class="unseen"`, text(" "+i.ID))))
 		}
 		role := mRoleNode
 		if i.Inviter {
 			role = mRoleInviter
 		}
-		rows = append(rows, []part{group{code(i.ID), el(`div class="hint"`, v.say(role))}, state, v.say(mUsedOf, len(i.Used), i.Uses), by, cancel})
+		t.row(group(code(i.ID), el(`div class="hint"`, v.say(role))), state, v.sayf(mUsedOf, len(i.Used), i.Uses), by, cancel)
 	}
-	return v.table(mGivenOut, []message{mInvitation, mState, mUsed, mBy, mAction}, rows)
+	return t.part()
 }
 
 func (v *view) inviteAct() (string, error) {
@@ -176,20 +176,20 @@ func (v *view) inviteAct() (string, error) {
 func (v *view) join() part {
 	head := v.heading(v.say(mJoin), v.say(mJoinLead))
 	if v.facts.Member {
-		return group{v.heading(v.say(mJoin), nil),
-			v.empty("M5 10.5 8.5 14 15 7", mAlreadyIn, mAlreadyInWhat, el("p", el(`a class="button" href="/stages"`, v.say(mStages))))}
+		return group(v.heading(v.say(mJoin), ""),
+			v.empty("M5 10.5 8.5 14 15 7", mAlreadyIn, mAlreadyInWhat, el("p", el(`a class="button" href="/stages"`, v.say(mStages)))))
 	}
-	return group{
+	return group(
 		head,
 		v.statusBox(),
 		v.adminOnly(),
 		when(v.admin(), v.card("c-join", mJoinWith, v.formTo("/join",
 			v.field("f-invitation", mInvitation, v.say(mJoinHint), func(key, described part) part {
-				return el("textarea", key, class("mono"), attr{"name", "invitation"}, attr{"rows", "6"}, attr{"spellcheck", "false"}, attr{"autocomplete", "off"},
-					attr{"autocapitalize", "off"}, flag{"required", true}, described, text(v.form("invitation")))
+				return el("textarea", key, class("mono"), attr("name", "invitation"), attr("rows", "6"), attr("spellcheck", "false"), attr("autocomplete", "off"),
+					attr("autocapitalize", "off"), flag("required", true), described, text(v.form("invitation")))
 			}),
 			v.submit(mJoinDo, "primary")))),
-	}
+	)
 }
 
 func (v *view) joinAct() (string, error) {

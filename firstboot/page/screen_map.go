@@ -2,7 +2,6 @@ package page
 
 import (
 	"cmp"
-	"math"
 	"net/url"
 	"slices"
 	"sort"
@@ -14,30 +13,69 @@ import (
 // It needs no search for a good place, so a small board draws it for every
 // reader, and a node is found where it was before.
 
-// point is a member's place, in units of the drawing.
-type point struct {
-	x, y float64
-	ring int
-}
+// point is a member's place, in tenths of a unit of the drawing. There are no
+// floating-point numbers here: many small boards have no unit for them.
+type point struct{ x, y, ring int }
 
-// ringGap is between two rings, ringRoom what a member takes on its ring.
+// ringGap is between two rings, ringRoom what a member takes on its ring, both
+// in tenths of a unit.
 const (
-	ringGap  = 62.0
-	ringRoom = 21.0
+	ringGap  = 620
+	ringRoom = 210
 )
 
-// place lays the members out and returns the radius of the last ring.
-func place(members []Member, links []Link) (map[string]point, float64) {
+// turn is a full turn, in the steps that an angle has, fine those between two
+// of the table.
+const (
+	fine = 32
+	turn = 256 * fine
+)
+
+// cosines of the first quarter of a turn, in 1/1024.
+var cosines = [64 + 1]int16{
+	1024, 1024, 1023, 1021, 1019, 1016, 1013, 1009, 1004, 999, 993, 987, 980,
+	972, 964, 955, 946, 936, 926, 915, 903, 891, 878, 865, 851, 837,
+	822, 807, 792, 775, 759, 742, 724, 706, 688, 669, 650, 630, 610,
+	590, 569, 548, 526, 505, 483, 460, 438, 415, 392, 369, 345, 321,
+	297, 273, 249, 224, 200, 175, 150, 125, 100, 75, 50, 25, 0,
+}
+
+func cos(a int) int {
+	a &= turn - 1
+	if a > turn/2 {
+		a = turn - a
+	}
+	sign := 1
+	if a > turn/4 {
+		a, sign = turn/2-a, -1
+	}
+	c := int(cosines[a/fine])
+	if rest := a % fine; rest > 0 {
+		c += (int(cosines[a/fine+1]) - c) * rest / fine
+	}
+	return sign * c
+}
+
+func sin(a int) int { return cos(a - turn/4) }
+
+// on is the place on a ring, the top being where angles begin.
+func on(ring, radius, a int) point { return point{radius * sin(a) >> 10, -radius * cos(a) >> 10, ring} }
+
+// place lays the members out and returns the radius of the last ring, in
+// tenths of a unit.
+func place(members []Member, links []Link) (map[string]point, int) {
 	next := map[string][]string{}
 	host := map[string]string{}
 	self := ""
-	for _, m := range members {
+	for i := range members {
+		m := &members[i]
 		host[m.Name] = m.Host + m.Name
 		if m.Self {
 			self = m.Name
 		}
 	}
-	for _, l := range links {
+	for i := range links {
+		l := &links[i]
 		if host[l.A] == "" || host[l.B] == "" || l.A == l.B {
 			continue
 		}
@@ -45,19 +83,17 @@ func place(members []Member, links []Link) (map[string]point, float64) {
 		next[l.B] = append(next[l.B], l.A)
 	}
 	byHost := func(list []string) []string {
-		sort.Slice(list, func(i, j int) bool { return host[list[i]] < host[list[j]] })
-		return slices.Compact(list)
+		sort.SliceStable(list, func(i, j int) bool { return host[list[i]] < host[list[j]] })
+		return list
 	}
 	// Breadth first: who is how far away, and behind whom.
 	rings := [][]string{{self}}
-	seen := map[string]bool{self: true}
-	parent := map[string]string{}
+	parent := map[string]string{self: self}
 	for at := rings[0]; len(at) > 0; {
 		var ring []string
 		for _, n := range at {
 			for _, o := range byHost(next[n]) {
-				if !seen[o] {
-					seen[o] = true
+				if parent[o] == "" {
 					parent[o] = n
 					ring = append(ring, o)
 				}
@@ -70,47 +106,39 @@ func place(members []Member, links []Link) (map[string]point, float64) {
 	}
 	// Those whom no known link leads to stand on the outermost ring.
 	var apart []string
-	for _, m := range members {
-		if !seen[m.Name] {
-			apart = append(apart, m.Name)
+	for i := range members {
+		if n := members[i].Name; parent[n] == "" {
+			apart = append(apart, n)
 		}
 	}
-	if byHost(apart); len(apart) > 0 {
-		rings = append(rings, apart)
-	}
-	radius := make([]float64, len(rings))
-	for i := 1; i < len(rings); i++ {
-		radius[i] = max(radius[i-1]+ringGap, float64(len(rings[i]))*ringRoom/(2*math.Pi))
+	if len(apart) > 0 {
+		rings = append(rings, byHost(apart))
 	}
 	// Every ring is spread evenly, in the order of what its members are
 	// behind, and turned to where they are.
-	out := map[string]point{}
-	angle := map[string]float64{}
-	for r, ring := range rings {
-		if r == 0 {
-			out[self] = point{}
-			continue
-		}
-		step := 2 * math.Pi / float64(len(ring))
-		start := -math.Pi / 2
-		if r > 1 {
-			var x, y float64
+	out := map[string]point{self: {}}
+	angle := map[string]int{}
+	radius := 0
+	for r, ring := range rings[1:] {
+		radius = max(radius+ringGap, len(ring)*ringRoom*10/63) // a circle is 6.3 radii
+		start, best := 0, -1<<30
+		for try := 0; try < turn && r > 0; try += turn / 64 {
+			near := 0
 			for i, n := range ring {
-				a := angle[parent[n]] - float64(i)*step
-				x, y = x+math.Cos(a), y+math.Sin(a)
+				if p := parent[n]; p != "" {
+					near += cos(angle[p] - try - i*turn/len(ring))
+				}
 			}
-			start = math.Atan2(y, x)
-			if math.Hypot(x, y) < 1e-9 {
-				start = -math.Pi/2 + step/2
+			if near > best {
+				start, best = try, near
 			}
 		}
 		for i, n := range ring {
-			a := start + float64(i)*step
-			angle[n] = a
-			out[n] = point{radius[r] * math.Cos(a), radius[r] * math.Sin(a), r}
+			angle[n] = start + i*turn/len(ring)
+			out[n] = on(r+1, radius, angle[n])
 		}
 	}
-	return out, radius[len(radius)-1]
+	return out, radius
 }
 
 // labelled is up to how many members are named on the map; on a fuller one
@@ -119,15 +147,15 @@ const labelled = 26
 
 func (v *view) mesh() part {
 	if !v.facts.Member {
-		return group{v.heading(v.say(mMap), nil), v.outside()}
+		return group(v.heading(v.say(mMap), ""), v.outside())
 	}
 	members, links := v.node().Members(), v.node().Links()
-	return group{
+	return group(
 		v.heading(v.say(mMap), v.say(mMapLead)),
 		el(`div id="map" class="card map-card"`, v.live("map", v.drawing(members, links))),
 		v.legend(),
 		v.linkTables(members, links),
-	}
+	)
 }
 
 // outside is what stands in place of the mesh while there is none.
@@ -136,19 +164,24 @@ func (v *view) outside() part {
 		el("p", el(`a class="button primary" href="/join"`, v.say(mJoinNow))))
 }
 
-func coordinate(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
+// tenths writes a coordinate.
+//
+//go:noinline
+func tenths(n int) string {
+	s := ""
+	if n < 0 {
+		s, n = "-", -n
+	}
+	return s + strconv.Itoa(n/10) + "." + strconv.Itoa(n%10)
+}
 
 func (v *view) drawing(members []Member, links []Link) part {
 	at, radius := place(members, links)
-	byName := map[string]Member{}
-	for _, m := range members {
-		byName[m.Name] = m
-	}
-	half := radius + 44
-	wide := half + 30 // room for names at the sides
-	var under, lines, nodes group
-	for r := ringGap; r < radius+1; r += ringGap {
-		under = append(under, el(`circle class="ring"`, attr{"r", coordinate(r)}))
+	half := radius + 440
+	wide := half + 300 // room for names at the sides
+	var under, lines, nodes pile
+	for r := ringGap; r <= radius; r += ringGap {
+		under.add(el(`circle class="ring"`, attr("r", tenths(r))))
 	}
 	for _, l := range links {
 		a, okA := at[l.A]
@@ -164,18 +197,19 @@ func (v *view) drawing(members []Member, links []Link) part {
 			}
 		}
 		// Lines within a ring bow inwards, or they would hide behind it.
-		d := "M" + coordinate(a.x) + " " + coordinate(a.y)
+		d := "M" + tenths(a.x) + " " + tenths(a.y)
 		if a.ring == b.ring {
-			d += "Q" + coordinate((a.x+b.x)*0.32) + " " + coordinate((a.y+b.y)*0.32) + " " + coordinate(b.x) + " " + coordinate(b.y)
+			d += "Q" + tenths((a.x+b.x)*8/25) + " " + tenths((a.y+b.y)*8/25) + " " + tenths(b.x) + " " + tenths(b.y)
 		} else {
-			d += "L" + coordinate(b.x) + " " + coordinate(b.y)
+			d += "L" + tenths(b.x) + " " + tenths(b.y)
 		}
-		lines = append(lines, el("path", class("edge "+kind), attr{"d", d}))
+		lines.add(el("path", class("edge "+kind), attr("d", d)))
 		if s := v.lang.latency(l.Latency); s != "" && (a.ring == 0 || b.ring == 0) && len(members) <= labelled {
-			lines = append(lines, el(`text class="edge-label"`, attr{"x", coordinate((a.x + b.x) / 2)}, attr{"y", coordinate((a.y + b.y) / 2)}, text(s)))
+			lines.add(el(`text class="edge-label"`, attr("x", tenths((a.x+b.x)/2)), attr("y", tenths((a.y+b.y)/2)), text(s)))
 		}
 	}
-	for _, m := range members {
+	for i := range members {
+		m := &members[i]
 		p := at[m.Name]
 		kind, word := "alive", mAlive
 		switch {
@@ -190,29 +224,29 @@ func (v *view) drawing(members []Member, links []Link) part {
 		}
 		var label part
 		if len(members) <= labelled || p.ring <= 1 {
-			label = el(`text class="node-label"`, attr{"x", coordinate(p.x)}, attr{"y", coordinate(p.y + 19)}, text(short(m.Host)))
+			label = el(`text class="node-label"`, attr("x", tenths(p.x)), attr("y", tenths(p.y+190)), text(short(m.Host)))
 		}
 		r := "6.5"
 		if m.Self {
 			r = "9"
 		}
-		nodes = append(nodes, el("a", href("/member?name="+url.QueryEscape(m.Name)), attr{"aria-label", title},
+		nodes.add(el("a", href("/member?name="+url.QueryEscape(m.Name)), attr("aria-label", title),
 			el("title", text(title)),
-			el(`circle class="hit"`, attr{"cx", coordinate(p.x)}, attr{"cy", coordinate(p.y)}, attr{"r", "13"}),
-			el("circle", class("node "+kind), attr{"cx", coordinate(p.x)}, attr{"cy", coordinate(p.y)}, attr{"r", r}), label))
+			el(`circle class="hit"`, attr("cx", tenths(p.x)), attr("cy", tenths(p.y)), attr("r", "13")),
+			el("circle", class("node "+kind), attr("cx", tenths(p.x)), attr("cy", tenths(p.y)), attr("r", r)), label))
 	}
-	box := coordinate(-wide) + " " + coordinate(-half) + " " + coordinate(2*wide) + " " + coordinate(2*half)
-	return el("svg", class("map"+crowd(wide)), attr{"viewBox", box}, attr{"role", "group"}, attr{"aria-label", v.lang.say(mMapLabel, len(members), len(links))},
-		under, lines, nodes)
+	box := tenths(-wide) + " " + tenths(-half) + " " + tenths(2*wide) + " " + tenths(2*half)
+	return el("svg", class("map"+crowd(wide)), attr("viewBox", box), attr("role", "group"), attr("aria-label", v.lang.sayf(mMapLabel, len(members), len(links))),
+		under.part(), lines.part(), nodes.part())
 }
 
 // crowd is the class of a drawing of that size: names in it are scaled with
 // it, so that they come out readable.
-func crowd(half float64) string {
+func crowd(half int) string {
 	switch {
-	case half > 340:
+	case half > 3400:
 		return " map-huge"
-	case half > 220:
+	case half > 2200:
 		return " map-large"
 	}
 	return ""
@@ -227,15 +261,27 @@ func short(s string) string {
 }
 
 func (v *view) legend() part {
-	dot := func(kind string, m message) part {
-		return el("li", el(`svg class="map legend-sign" viewBox="-10 -10 20 20" aria-hidden="true"`, el("circle", class("node "+kind), attr{"r", "7"})), v.say(m))
+	var out pile
+	for _, x := range legend {
+		var sign part
+		if x.line {
+			sign = el(`path d="M-10 0H10"`, class("edge "+x.kind))
+		} else {
+			sign = el(`circle r="7"`, class("node "+x.kind))
+		}
+		out.add(el("li", el(`svg class="map legend-sign" viewBox="-10 -10 20 20" aria-hidden="true"`, sign), v.say(x.title)))
 	}
-	line := func(kind string, m message) part {
-		return el("li", el(`svg class="map legend-sign" viewBox="-10 -10 20 20" aria-hidden="true"`, el("path", class("edge "+kind), attr{"d", "M-10 0H10"})), v.say(m))
-	}
-	return el(`ul class="legend"`, attr{"aria-label", v.lang.say(mLegend)},
-		dot("self", mThisNode), dot("alive", mAlive), dot("silent", mSilent),
-		line("good", mLegendGood), line("warn", mLegendFair), line("bad", mLegendPoor), line("up", mLegendUnknown), line("down", mLegendDown))
+	return el(`ul class="legend"`, attr("aria-label", v.lang.say(mLegend)), out.part())
+}
+
+// legend are the signs of the map.
+var legend = []struct {
+	line  bool
+	kind  string
+	title message
+}{
+	{false, "self", mThisNode}, {false, "alive", mAlive}, {false, "silent", mSilent},
+	{true, "good", mLegendGood}, {true, "warn", mLegendFair}, {true, "bad", mLegendPoor}, {true, "up", mLegendUnknown}, {true, "down", mLegendDown},
 }
 
 // linkTables are the map in words: this node's links, and, folded away, those
@@ -250,13 +296,13 @@ func (v *view) linkTables(members []Member, links []Link) part {
 			others = append(others, l)
 		}
 	}
-	return group{
+	return group(
 		el(`section class="part" aria-labelledby="h-own"`, el(`h2 id="h-own"`, v.say(mLinksOwn)),
 			el(`div id="links"`, v.live("links", v.linkTable(mLinksOwn, members, own)))),
 		when(len(others) > 0, el(`details class="part"`,
 			el("summary", v.say(mLinksOthers), text(" "), el(`span class="count"`, text(strconv.Itoa(len(others))))),
 			el(`div id="links-others"`, v.live("links-others", v.linkTable(mLinksOthers, members, others))))),
-	}
+	)
 }
 
 func (v *view) linkTable(caption message, members []Member, links []Link) part {
@@ -270,22 +316,22 @@ func (v *view) linkTable(caption message, members []Member, links []Link) part {
 	links = slices.Clone(links)
 	sort.SliceStable(links, func(i, j int) bool {
 		a, b := links[i], links[j]
-		return cmp.Or(cmp.Compare(host[a.A], host[b.A]), cmp.Compare(host[a.B], host[b.B])) < 0
+		return host[a.A]+" "+host[a.B] < host[b.A]+" "+host[b.B]
 	})
 	link := func(n string) part {
 		return el("a", href("/member?name="+url.QueryEscape(n)), text(cmp.Or(host[n], n)))
 	}
-	var rows [][]part
+	t := v.table(caption, mLink, mState, mLatency)
 	for _, l := range links {
 		state := badge("off", v.say(mLegendDown))
 		if l.Up {
 			state = badge("good", v.say(mLinkUp))
 		}
 		latency := v.latency(l.Latency)
-		if latency == nil {
+		if latency == "" {
 			latency = el(`span class="hint"`, v.say(mUnknown))
 		}
-		rows = append(rows, []part{group{link(l.A), text(" – "), link(l.B)}, state, latency})
+		t.row(group(link(l.A), text(" – "), link(l.B)), state, latency)
 	}
-	return v.table(caption, []message{mLink, mState, mLatency}, rows)
+	return t.part()
 }

@@ -11,50 +11,49 @@ import (
 
 func (v *view) members() part {
 	if !v.facts.Member {
-		return group{v.heading(v.say(mMembers), nil), v.outside()}
+		return group(v.heading(v.say(mMembers), ""), v.outside())
 	}
-	return group{
+	return group(
 		v.heading(v.say(mMembers), v.say(mMembersLead)),
 		el(`div id="members"`, v.live("members", v.memberTable())),
 		when(v.admin() && v.facts.MayInvite, el("p", el(`a class="button primary" href="/invite"`, v.say(mInviteDo)))),
-	}
+	)
 }
 
 func (v *view) memberTable() part {
 	list := v.node().Members()
-	rank := func(m *Member) int {
+	rank := func(m *Member) string {
 		switch {
 		case m.Self:
-			return 0
+			return "0"
 		case m.Alive:
-			return 1
+			return "1"
 		}
-		return 2
+		return "2"
 	}
 	sort.SliceStable(list, func(i, j int) bool {
 		a, b := &list[i], &list[j]
-		return cmp.Or(rank(a)-rank(b), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Name, b.Name)) < 0
+		return rank(a)+a.Host+a.Name < rank(b)+b.Host+b.Name
 	})
-	var rows [][]part
+	t := v.table(mMembers, mMember, mState, mAddress, mLatency, mServices)
 	for i := range list {
 		m := &list[i]
 		latency := v.latency(m.Latency)
-		if latency == nil {
+		if latency == "" {
 			latency = el(`span class="hint"`, v.say(mUnknown))
 		}
 		if m.Self {
-			latency = nil
+			latency = ""
 		}
-		rows = append(rows, []part{
+		t.row(
 			el("div", el("a", href("/member?name="+url.QueryEscape(m.Name)), el("strong", text(cmp.Or(m.Host, m.Name)))), el(`div class="hint"`, code(m.Name))),
 			v.memberState(m), code(cmp.Or(m.Address4, m.Address6)), latency,
-			el("a", href(here("/services", filter{host: m.Host}.query())), text(strconv.Itoa(m.Services)), el(`span class="unseen"`, text(" "), v.say(mServicesOf, m.Host))),
-		})
+			el("a", href(here("/services", filter{host: m.Host}.query())), text(strconv.Itoa(m.Services)), el(`span class="unseen"`, text(" "), v.sayf(mServicesOf, m.Host))))
 	}
-	return group{
-		el(`p class="hint"`, v.say(mAliveOf, v.facts.Alive, v.facts.Members)),
-		v.table(mMembers, []message{mMember, mState, mAddress, mLatency, mServices}, rows),
-	}
+	return group(
+		el(`p class="hint"`, v.sayf(mAliveOf, v.facts.Alive, v.facts.Members)),
+		t.part(),
+	)
 }
 
 func (v *view) memberState(m *Member) part {
@@ -81,8 +80,8 @@ func (v *view) findMember() *Member {
 func (v *view) member() part {
 	m := v.findMember()
 	if m == nil {
-		return group{v.heading(v.say(mMember), nil),
-			v.empty("M10 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM4 17c0-3.5 2.5-5 6-5s6 1.5 6 5", mNoSuchMember, mNoSuchMemberWhat, el("p", el(`a class="button" href="/members"`, v.say(mMembers))))}
+		return group(v.heading(v.say(mMember), ""),
+			v.empty("M10 10a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM4 17c0-3.5 2.5-5 6-5s6 1.5 6 5", mNoSuchMember, mNoSuchMemberWhat, el("p", el(`a class="button" href="/members"`, v.say(mMembers)))))
 	}
 	role := mRoleNode
 	switch {
@@ -91,19 +90,19 @@ func (v *view) member() part {
 	case m.Inviter:
 		role = mRoleInviter
 	}
-	at := group{}
+	var at pile
 	for _, a := range m.At {
-		at = append(at, el("div", code(a)))
+		at.add(el("div", code(a)))
 	}
-	var places part = at
-	if len(at) == 0 {
+	var places part = at.part()
+	if at.part() == "" {
 		places = v.say(mBehindNAT)
 	}
 	var by part
 	if !m.Root && m.By != "" {
 		by = v.memberLink(m.By)
 	}
-	offers := group{}
+	var offers pile
 	catalogue := v.node().Catalogue()
 	for i := range catalogue {
 		o := &catalogue[i]
@@ -112,15 +111,15 @@ func (v *view) member() part {
 		}
 		var open part = el(`span class="hint"`, text(typeName(o.Type)))
 		if l := o.link(); l != "" {
-			open = el("a", href(l), attr{"rel", "noreferrer"}, v.say(kinds[o.Type].action), el(`span class="unseen"`, text(" "+o.Name)))
+			open = el("a", href(l), attr("rel", "noreferrer"), v.say(kindOf(o.Type).action), el(`span class="unseen"`, text(" "+o.Name)))
 		}
-		offers = append(offers, el("li", el("span", text(o.Name)), open))
+		offers.add(el("li", el("span", text(o.Name)), open))
 	}
-	var services part = el(`ul class="lines"`, offers)
-	if len(offers) == 0 {
+	var services part = el(`ul class="lines"`, offers.part())
+	if offers.part() == "" {
 		services = el(`p class="hint"`, v.say(mNothingOffered))
 	}
-	return group{
+	return group(
 		v.heading(text(cmp.Or(m.Host, m.Name)), v.memberState(m)),
 		el(`div class="cards"`,
 			v.card("c-about", mAbout, el(`div id="about"`, v.live("about", v.list(
@@ -131,19 +130,19 @@ func (v *view) member() part {
 		when(v.admin() && !m.Self && !m.Root, v.card("c-revoke", mRevoke,
 			el("p", v.say(mRevokeWhat)),
 			v.formTo("/member",
-				el(`input type="hidden" name="name"`, attr{"value", m.Name}),
-				v.input("text", "reason", mReason, nil, attr{"value", v.form("reason")}, attr{"maxlength", "200"}),
+				el(`input type="hidden" name="name"`, attr("value", m.Name)),
+				v.input("text", "reason", mReason, "", attr("value", v.form("reason")), attr("maxlength", "200")),
 				v.check("subtree", mSubtree, v.form("subtree") != ""),
 				v.check("sure", mSure, false),
 				v.submit(mRevokeDo, "danger")))),
-	}
+	)
 }
 
 // check is a box to tick.
 func (v *view) check(field string, label message, on bool) part {
 	return el(`div class="check"`,
-		el("input", id("f-"+field), attr{"type", "checkbox"}, attr{"name", field}, attr{"value", "yes"}, flag{"checked", on}),
-		el("label", attr{"for", "f-" + field}, v.say(label)))
+		el("input", id("f-"+field), attr("type", "checkbox"), attr("name", field), attr("value", "yes"), flag("checked", on)),
+		el("label", attr("for", "f-"+field), v.say(label)))
 }
 
 func (v *view) memberAct() (string, error) {

@@ -7,9 +7,9 @@ import (
 )
 
 func (v *view) overview() part {
-	f := v.facts
-	return group{
-		v.heading(text(f.Host), nil),
+	f := &v.facts
+	return group(
+		v.heading(text(f.Host), ""),
 		v.statusBox(),
 		el(`div id="next"`, v.live("next", v.nextStep())),
 		when(f.Cloned, el(`div class="alert warn"`, el("p", v.say(mCloned)))),
@@ -22,28 +22,28 @@ func (v *view) overview() part {
 			v.card("c-mesh", mMesh, el(`div id="mesh"`, v.live("mesh", v.meshCard()))),
 			v.card("c-own", mOwn, el(`div id="own"`, v.live("own", v.ownCard()))),
 		),
-	}
+	)
 }
 
 // nextStep is the one thing to do now, if there is one.
 func (v *view) nextStep() part {
 	if v.facts.Member || !v.admin() {
-		return nil
+		return ""
 	}
 	if s, ok := v.facts.current(); ok && s.Name == "join" && (s.State == Waiting || s.State == Refused) {
 		return el("p", el(`a class="button primary" href="/join"`, v.say(mJoinNow)))
 	}
-	return nil
+	return ""
 }
 
 func (v *view) addresses() part {
-	f := v.facts
-	outside := group{}
+	f := &v.facts
+	var outside pile
 	for _, a := range f.Addresses {
-		outside = append(outside, el("div", code(a)))
+		outside.add(el("div", code(a)))
 	}
-	var out part = outside
-	if len(outside) == 0 {
+	var out part = outside.part()
+	if outside.part() == "" {
 		out = v.say(mNone)
 	}
 	var a4, a6 part
@@ -54,7 +54,7 @@ func (v *view) addresses() part {
 }
 
 func (v *view) machine() part {
-	f := v.facts
+	f := &v.facts
 	var model, load part
 	if f.Model != "" {
 		model = text(f.Model)
@@ -75,7 +75,7 @@ func (v *view) machine() part {
 // one of a rectangle is.
 func (v *view) meter(what message, used, all uint64) part {
 	if all == 0 {
-		return nil
+		return ""
 	}
 	share := min(100, 100*float64(used)/float64(all))
 	kind := "good"
@@ -84,18 +84,18 @@ func (v *view) meter(what message, used, all uint64) part {
 	} else if share > 75 {
 		kind = "warn"
 	}
-	label := v.lang.say(mOf, v.lang.size(used), v.lang.size(all))
-	return group{
+	label := v.lang.sayf(mOf, v.lang.size(used), v.lang.size(all))
+	return group(
 		text(label),
-		el("svg", class("meter "+kind), attr{"viewBox", "0 0 100 4"}, attr{"preserveAspectRatio", "none"}, attr{"role", "img"},
-			attr{"aria-label", v.lang.say(what) + ": " + v.lang.decimal(share, 0) + " %"},
+		el("svg", class("meter "+kind), attr("viewBox", "0 0 100 4"), attr("preserveAspectRatio", "none"), attr("role", "img"),
+			attr("aria-label", v.lang.say(what)+": "+v.lang.decimal(share, 0)+" %"),
 			el(`rect class="meter-all" width="100" height="4"`),
-			el(`rect class="meter-used"`, attr{"width", strconv.FormatFloat(share, 'f', 1, 64)}, attr{"height", "4"})),
-	}
+			el(`rect class="meter-used"`, attr("width", strconv.FormatFloat(share, 'f', 1, 64)), attr("height", "4"))),
+	)
 }
 
 func (v *view) meshCard() part {
-	f := v.facts
+	f := &v.facts
 	if !f.Member {
 		return el(`p class="hint"`, v.say(mNotInMesh))
 	}
@@ -104,17 +104,17 @@ func (v *view) meshCard() part {
 	for _, m := range members {
 		latency[m.Name] = m.Latency
 	}
-	links := group{}
+	var links pile
 	for _, l := range f.Links {
-		links = append(links, el("div", v.memberLink(l), text(" "), v.latency(latency[l])))
+		links.add(el("div", v.memberLink(l), text(" "), v.latency(latency[l])))
 	}
-	var list part = links
-	if len(links) == 0 {
+	var list part = links.part()
+	if links.part() == "" {
 		list = v.say(mNone)
 	}
 	return v.list(
 		row{mNetwork, text(f.Network)},
-		row{mMembers, v.say(mAliveOf, f.Alive, f.Members)},
+		row{mMembers, v.sayf(mAliveOf, f.Alive, f.Members)},
 		row{mLinks, list},
 	)
 }
@@ -125,11 +125,11 @@ func (v *view) ownCard() part {
 		return el(`p class="hint"`, v.say(mNoServices))
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].On && !list[j].On })
-	out := group{}
+	var out pile
 	for _, s := range list[:min(len(list), 8)] {
-		out = append(out, el("li", el("span", text(s.title())), v.serviceState(s)))
+		out.add(el("li", el("span", text(s.title())), v.serviceState(s)))
 	}
-	return el(`ul class="lines"`, out)
+	return el(`ul class="lines"`, out.part())
 }
 
 // memberLink is a member by its host name.
@@ -151,10 +151,10 @@ func (v *view) hostOf(name string) string {
 func (v *view) latency(x Latency) part {
 	s := v.lang.latency(x)
 	if s == "" {
-		return nil
+		return ""
 	}
 	kind, word := quality(x)
-	return badge(kind, group{text(s), el(`span class="unseen"`, text(", "), v.say(word))})
+	return badge(kind, group(text(s), el(`span class="unseen"`, text(", "), v.say(word))))
 }
 
 // quality sorts latencies by what people notice: nothing, something, a wait.

@@ -46,32 +46,32 @@ func (v *view) own() part {
 	if len(list) == 0 {
 		body = v.empty("M4 4h12v5H4zM4 11h12v5H4zM7 6.5h.01M7 13.5h.01", mNoServices, mNoServicesWhat)
 	} else {
-		rows := group{}
+		var rows pile
 		for i, s := range list {
-			rows = append(rows, v.ownService(i, s))
+			rows.add(v.ownService(i, s))
 		}
-		body = el(`ul class="services"`, rows)
+		body = el(`ul class="services"`, rows.part())
 	}
-	return group{
+	return group(
 		v.heading(v.say(mOwn), v.say(mOwnLead)),
 		v.adminOnly(),
 		body,
 		when(v.admin(), v.card("c-publish", mPublish,
 			el(`p class="hint"`, v.say(mPublishWhat)),
 			v.formTo("/own", el(`div class="fields"`,
-				v.input("text", "title", mServiceName, nil, attr{"value", v.form("title")}, attr{"maxlength", "63"}, flag{"required", true}),
-				v.input("text", "type", mServiceType, v.say(mServiceTypeHint), attr{"value", v.form("type")}, attr{"placeholder", "_http._tcp"}, flag{"required", true},
-					attr{"pattern", `_[A-Za-z0-9][A-Za-z0-9\-]*\._(tcp|udp)`}),
-				v.input("number", "port", mPort, nil, attr{"value", v.form("port")}, attr{"min", "1"}, attr{"max", "65535"}, flag{"required", true})),
+				v.input("text", "title", mServiceName, "", attr("value", v.form("title")), attr("maxlength", "63"), flag("required", true)),
+				v.input("text", "type", mServiceType, v.say(mServiceTypeHint), attr("value", v.form("type")), attr("placeholder", "_http._tcp"), flag("required", true),
+					attr("pattern", `_[A-Za-z0-9][A-Za-z0-9\-]*\._(tcp|udp)`)),
+				v.input("number", "port", mPort, "", attr("value", v.form("port")), attr("min", "1"), attr("max", "65535"), flag("required", true))),
 				el(`button class="primary" name="do" value="publish"`, v.say(mPublishDo))))),
-	}
+	)
 }
 
 func (v *view) ownService(i int, s Service) part {
 	n := "own-" + strconv.Itoa(i)
-	about := group{}
+	var about pile
 	if s.Type != "" {
-		about = append(about, code(s.Type), text(" "), v.say(mPortN, s.Port))
+		about.add(code(s.Type), text(" "), v.sayf(mPortN, s.Port))
 	}
 	do, label, kind := "on", mTurnOn, "primary"
 	switch {
@@ -80,17 +80,18 @@ func (v *view) ownService(i int, s Service) part {
 	case s.On:
 		do, label, kind = "off", mTurnOff, ""
 	}
-	state := group{v.serviceState(s)}
+	var state pile
+	state.add(v.serviceState(s))
 	if s.Problem != "" && s.On && !s.Up {
-		state = append(state, v.technical(s.Problem))
+		state.add(v.technical(s.Problem))
 	}
 	return el(`li class="service"`,
-		el(`div class="service-text"`, el("h2", id(n), text(s.title())), el(`p class="hint"`, about),
-			el("div", id(n+"-state"), v.live(n+"-state", state))),
+		el(`div class="service-text"`, el("h2", id(n), text(s.title())), el(`p class="hint"`, about.part()),
+			el("div", id(n+"-state"), v.live(n+"-state", state.part()))),
 		when(v.admin(), v.formTo("/own",
-			el(`input type="hidden" name="service"`, attr{"value", s.Name}),
-			el(`input type="hidden" name="kind"`, attr{"value", s.Type}),
-			el("button", class(kind), attr{"name", "do"}, attr{"value", do}, attr{"aria-describedby", n}, v.say(label)))))
+			el(`input type="hidden" name="service"`, attr("value", s.Name)),
+			el(`input type="hidden" name="kind"`, attr("value", s.Type)),
+			el("button", class(kind), attr("name", "do"), attr("value", do), attr("aria-describedby", n), v.say(label)))))
 }
 
 // actTimeout bounds what a form waits for.

@@ -5,22 +5,21 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"strings"
 
-	"golang.org/x/crypto/argon2"
+	"golang.org/x/crypto/scrypt"
 )
 
-// Parameters of Argon2id (RFC 9106): one of the equal choices of OWASP's
-// password storage cheat sheet, that with little memory, for boards that
-// have 256 MB in all.
+// Parameters of scrypt (RFC 7914): 8 MiB, for boards that have 256 MB in all.
+// Its arithmetic is of 32 bits, which is what the smallest of them have; with
+// Argon2, which multiplies 64 bits, a login there takes several times as long.
 const (
-	argonMemory = 9 << 10 // KiB
-	argonTime   = 4
-	argonLanes  = 1
-	argonKey    = 32 // bytes
-	argonSalt   = 16 // bytes
+	scryptN    = 1 << 13
+	scryptR    = 8
+	scryptP    = 4
+	scryptKey  = 32 // bytes
+	scryptSalt = 16 // bytes
 )
 
 // Limits of a password in bytes.
@@ -36,51 +35,48 @@ var errHash = errors.New("stored password hash is damaged")
 // what an attacker can make of a small processor.
 var hashSlot = make(chan struct{}, 1)
 
-func argon(password string, salt []byte, time, memory uint32, lanes uint8) []byte {
+func stretch(password string, salt []byte) ([]byte, error) {
 	hashSlot <- struct{}{}
 	defer func() { <-hashSlot }()
-	key := argon2.IDKey([]byte(password), salt, time, memory, lanes, argonKey)
-	// Nine megabytes are worth giving back at once.
+	key, err := scrypt.Key([]byte(password), salt, scryptN, scryptR, scryptP, scryptKey)
+	// Eight megabytes are worth giving back at once.
 	debug.FreeOSMemory()
-	return key
+	return key, err
 }
 
-// hashPassword returns the hash in the form of the PHC string format.
-func hashPassword(password string) string {
-	salt := make([]byte, argonSalt)
+// hashKind begins a stored hash and says how it was made; other parameters
+// get another kind.
+const hashKind = "scrypt-13-8-4"
+
+// hashPassword returns what is stored of a password: kind, salt and hash.
+func hashPassword(password string) (string, error) {
+	salt := make([]byte, scryptSalt)
 	rand.Read(salt)
+	key, err := stretch(password, salt)
 	enc := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonLanes,
-		enc.EncodeToString(salt), enc.EncodeToString(argon(password, salt, argonTime, argonMemory, argonLanes)))
+	return hashKind + "$" + enc.EncodeToString(salt) + "$" + enc.EncodeToString(key), err
 }
 
 // checkPassword says whether the password is that of the hash.
 func checkPassword(hash, password string) (bool, error) {
 	f := strings.Split(hash, "$")
-	if len(f) != 6 || f[1] != "argon2id" {
+	if len(f) != 3 || f[0] != hashKind {
 		return false, errHash
 	}
-	var version int
-	var memory, time uint32
-	var lanes uint8
-	if _, err := fmt.Sscanf(f[2], "v=%d", &version); err != nil || version != argon2.Version {
+	enc := base64.RawStdEncoding
+	salt, err := enc.DecodeString(f[1])
+	if err != nil || len(salt) != scryptSalt {
 		return false, errHash
 	}
-	if _, err := fmt.Sscanf(f[3], "m=%d,t=%d,p=%d", &memory, &time, &lanes); err != nil || time < 1 || lanes < 1 || memory > 64<<10 || time > 20 {
-		return false, errHash
-	}
-	salt, err := base64.RawStdEncoding.DecodeString(f[4])
-	if err != nil {
-		return false, errHash
-	}
-	want, err := base64.RawStdEncoding.DecodeString(f[5])
-	if err != nil || len(want) != argonKey {
+	want, err := enc.DecodeString(f[2])
+	if err != nil || len(want) != scryptKey {
 		return false, errHash
 	}
 	if len(password) > maxPassword {
 		return false, nil
 	}
-	return subtle.ConstantTimeCompare(argon(password, salt, time, memory, lanes), want) == 1, nil
+	key, err := stretch(password, salt)
+	return err == nil && subtle.ConstantTimeCompare(key, want) == 1, err
 }
 
 // newPassword makes a password that a person can read off a console and

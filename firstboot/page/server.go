@@ -1,10 +1,10 @@
 package page
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log"
 	"log/slog"
 	"net"
@@ -65,15 +65,9 @@ func (s *Server) Serve(ctx context.Context, plain, secure net.Listener) error {
 		MaxHeaderBytes:    16 << 10,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ErrorLog:          log.New(quiet{s.o.Log}, "", 0),
-		// HTTP/2 costs memory for each reader and gains nothing here.
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
-		TLSConfig: &tls.Config{
-			MinVersion: tls.VersionTLS12,
-			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-				return &s.o.Credentials.tls, nil
-			},
-		},
 	}
+	// No HTTP/2: it costs memory for each reader and gains nothing here.
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{s.o.Credentials.tls}, NextProtos: []string{"http/1.1"}}
 	ended := make(chan error, 2)
 	n := 0
 	if plain != nil {
@@ -82,7 +76,7 @@ func (s *Server) Serve(ctx context.Context, plain, secure net.Listener) error {
 	}
 	if secure != nil {
 		n++
-		go func() { ended <- srv.ServeTLS(secure, "", "") }()
+		go func() { ended <- srv.Serve(tls.NewListener(secure, conf)) }()
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
@@ -108,16 +102,22 @@ func (q quiet) Write(p []byte) (int, error) {
 // the node, nothing stands inline, nobody frames it.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
+// headers are on every answer.
+var headers = [][2]string{
+	{"Content-Security-Policy", policy},
+	{"X-Content-Type-Options", "nosniff"},
+	{"X-Frame-Options", "DENY"},
+	{"Referrer-Policy", "same-origin"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Permissions-Policy", "camera=(), geolocation=(), microphone=()"},
+	{"Cache-Control", "no-store"},
+}
+
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-	h.Set("Cache-Control", "no-store")
+	for _, h := range headers {
+		w.Header().Set(h[0], h[1])
+	}
 	if to := s.secureURL(r); to != "" {
 		http.Redirect(w, r, to, http.StatusTemporaryRedirect)
 		return
@@ -155,10 +155,7 @@ func (s *Server) secureURL(r *http.Request) string {
 
 func (s *Server) setLanguage(w http.ResponseWriter, r *http.Request, tag string) {
 	if l, ok := languageOf(tag); ok {
-		http.SetCookie(w, &http.Cookie{
-			Name: languageCookie, Value: languageTags[l], Path: "/", MaxAge: 365 * 24 * 3600,
-			HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
-		})
+		setCookie(w, r, languageCookie, languageTags[l], 365*24*3600)
 	}
 	q := r.URL.Query()
 	q.Del("lang")
@@ -182,10 +179,20 @@ func sessionCookie(r *http.Request) string {
 }
 
 func (s *Server) setSession(w http.ResponseWriter, r *http.Request, token string, age int) {
-	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie(r), Value: token, Path: "/", MaxAge: age,
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode,
-	})
+	setCookie(w, r, sessionCookie(r), token, age)
+}
+
+// setCookie sets a cookie whose value needs no quoting. An age in seconds of 0
+// keeps it until the browser ends, a negative one ends it.
+func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age int) {
+	c := name + "=" + value + "; Path=/; HttpOnly; SameSite=Lax"
+	if age != 0 {
+		c += "; Max-Age=" + strconv.Itoa(max(age, 0))
+	}
+	if r.TLS != nil {
+		c += "; Secure"
+	}
+	w.Header().Add("Set-Cookie", c)
 }
 
 func sessionToken(r *http.Request) string {
@@ -292,8 +299,9 @@ type problem struct {
 	status  int
 }
 
-func (p *problem) Error() string { return english.say(p.message, p.args...) }
+func (p *problem) Error() string { return english.sayf(p.message, p.args...) }
 
+//go:noinline
 func fault(m message, args ...any) error { return &problem{message: m, args: args} }
 
 // notice is what is said once, after something was done.
@@ -322,37 +330,44 @@ func (s *Server) view(w http.ResponseWriter, r *http.Request) *view {
 	return v
 }
 
+//go:noinline
 func (v *view) admin() bool { return v.session != nil && v.session.account == Admin }
 
+//go:noinline
 func (v *view) node() Node { return v.s.o.Node }
 
 // form returns a field as it was sent, for a form that is shown again.
 func (v *view) form(field string) string { return strings.TrimSpace(v.r.PostForm.Get(field)) }
 
-// say is a message as a part.
-func (v *view) say(m message, args ...any) part { return text(v.lang.say(m, args...)) }
+// say is a message as a part, sayf one with its numbers and names.
+//
+//go:noinline
+func (v *view) say(m message) part { return text(m[v.lang]) }
+
+//go:noinline
+func (v *view) sayf(m message, args ...any) part { return text(v.lang.sayf(m, args...)) }
 
 // tell leaves a notice for the next page.
+//
+//go:noinline
 func (v *view) tell(m message, args ...any) {
 	v.s.sessions.with(v.session, func(x *session) { x.notice = &notice{m, args} })
 }
 
 func (v *view) send(status int, x screen) {
-	var b bytes.Buffer
-	b.WriteString("<!doctype html>")
-	v.document(x).write(&b)
+	body := "<!doctype html>" + string(v.document(x))
 	h := v.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", languageTags[v.lang])
 	h.Set("Vary", "Cookie, Accept-Language")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	v.w.WriteHeader(status)
-	v.w.Write(b.Bytes())
+	io.WriteString(v.w, body)
 }
 
 // refuse answers with a page that says no.
 func (v *view) refuse(status int, why message) {
 	v.send(status, screen{title: mRefusedTitle, show: func(v *view) part {
-		return group{v.heading(v.say(mRefusedTitle), nil), el(`p class="lead"`, v.say(why)), el("p", el(`a class="button" href="/"`, v.say(mBackHome)))}
+		return group(v.heading(v.say(mRefusedTitle), ""), el(`p class="lead"`, v.say(why)), el("p", el(`a class="button" href="/"`, v.say(mBackHome))))
 	}})
 }

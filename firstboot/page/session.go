@@ -183,7 +183,7 @@ func (l *limits) tidy() {
 func guesser(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := a.BitLen()
-	if a.Is6() && !a.IsPrivate() {
+	if a.Is6() && a.As16()[0]&0xfe != 0xfc {
 		bits = 64
 	}
 	p, _ := a.Prefix(bits)

@@ -1,13 +1,20 @@
 package page
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"io"
 	"net/http"
+	"strings"
 )
 
-//go:embed static/style.css
+// The style sheet is packed, for it is the largest of them;
+// TestStyleIsPacked -update packs it.
+//
+//go:embed static/style.css.gz
 var styleFile []byte
 
 //go:embed static/live.js
@@ -21,11 +28,12 @@ type file struct {
 	path, kind string
 	content    []byte
 	sum        string
+	packed     bool // with gzip
 }
 
 func newFile(path, kind string, content []byte) file {
 	sum := sha256.Sum256(content)
-	return file{path, kind, content, base64.RawURLEncoding.EncodeToString(sum[:6])}
+	return file{path: path, kind: kind, content: content, sum: base64.RawURLEncoding.EncodeToString(sum[:6]), packed: bytes.HasPrefix(content, []byte{0x1f, 0x8b})}
 }
 
 var (
@@ -46,5 +54,16 @@ func (f file) serve(w http.ResponseWriter, r *http.Request) {
 	} else {
 		w.Header().Set("Cache-Control", "no-cache")
 	}
-	w.Write(f.content)
+	if !f.packed {
+		w.Write(f.content)
+		return
+	}
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(f.content)
+		return
+	}
+	if z, err := gzip.NewReader(bytes.NewReader(f.content)); err == nil {
+		io.Copy(w, z)
+	}
 }
