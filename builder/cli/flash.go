@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,17 +17,18 @@ import (
 	"cloudy/builder/fail"
 	"cloudy/builder/fetch"
 	"cloudy/builder/flash"
+	"cloudy/builder/registry"
 	"cloudy/builder/sign"
 	"cloudy/firstboot/seed"
 )
 
 // flashFlags are the flags of flash.
 type flashFlags struct {
-	yes, any, noVerify, all, json bool
-	bmap, sha256                  string
-	keys                          []string
-	invite, hostname              string
-	sshKeys                       []string
+	yes, any, noVerify, all, json, insecure bool
+	bmap, sha256                            string
+	keys                                    []string
+	invite, hostname                        string
+	sshKeys                                 []string
 }
 
 func (a *App) flashCommand() *cobra.Command {
@@ -38,7 +40,8 @@ func (a *App) flashCommand() *cobra.Command {
 		Long: `Write a disk image to a device: an SD card, a USB stick, a disk. Without arguments, list
 the devices that can be written.
 
-IMAGE is a file or URL: a raw disk, alone or in zstd, xz, gzip, bzip2 or lz4, or qcow2.
+IMAGE is a file, a URL or oci://REGISTRY/REPOSITORY:TAG (with #FILE where an artefact has
+several): a raw disk, alone or in zstd, xz, gzip, bzip2 or lz4, or qcow2.
 With a block map beside it (NAME.bmap, as the targets for cards and sticks have) only
 what matters is written. An image from the web is checked against the list of sums in
 its folder, or against --sha256, before the device is touched; --key also wants the
@@ -52,6 +55,7 @@ is written last: a card that was not finished does not boot half an image.
 file cloudy.txt on the boot partition, which any computer can edit later on.`,
 		Example: `  cloudy flash
   cloudy flash out/node-amd64-metal.raw.zst /dev/sdb
+  cloudy flash oci://registry.example.org/cloudy/node-disk:1.0 /dev/sdb --yes
   cloudy flash out/node-arm64-sdcard.raw.zst /dev/mmcblk0 --hostname attic --invite @invitation.txt --ssh-key ~/.ssh/id_ed25519.pub`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -81,6 +85,7 @@ file cloudy.txt on the boot partition, which any computer can edit later on.`,
 	fl.StringVar(&f.invite, "invite", "", "`invitation` into the mesh, or @FILE, or @- for standard input")
 	fl.StringVar(&f.hostname, "hostname", "", "`name` of the node")
 	fl.StringArrayVar(&f.sshKeys, "ssh-key", nil, "public SSH `key` that may log in as root, or a file of them")
+	insecureFlag(c, &f.insecure)
 	return c
 }
 
@@ -132,7 +137,7 @@ func (a *App) flash(ctx context.Context, source, device string, f flashFlags) er
 	if err := d.Check(0, f.any); err != nil {
 		return err
 	}
-	im, err := a.openSource(ctx, source, f)
+	im, done, err := a.openSource(ctx, source, f)
 	if err != nil {
 		return err
 	}
@@ -157,24 +162,46 @@ func (a *App) flash(ctx context.Context, source, device string, f flashFlags) er
 	if err != nil {
 		return err
 	}
+	done()
 	took := time.Since(start)
 	printf(a.Out, "%s is on %s: %s written, %s left as they were, in %s. It can be taken out.\n",
 		source, d.Path, flash.Bytes(res.Written), flash.Bytes(res.Left), took.Round(100*time.Millisecond))
 	return nil
 }
 
-// openSource opens an image, which may have to be downloaded first.
-func (a *App) openSource(ctx context.Context, source string, f flashFlags) (_ *flash.Image, err error) {
+// openSource opens an image, which may have to be downloaded first. done
+// removes what is not needed once the image is on the device.
+func (a *App) openSource(ctx context.Context, source string, f flashFlags) (_ *flash.Image, done func(), err error) {
 	ctx, end := a.Progress(ctx)
 	defer func() { end(err, "") }()
-	if flash.IsURL(source) {
-		if source, f.bmap, err = a.download(ctx, source, f); err != nil {
-			return nil, err
-		}
-	} else if f.sha256 != "" || len(f.keys) > 0 {
-		return nil, fail.WithHint(fail.User, errors.New("--sha256 and --key are for images from the web"), `"cloudy verify" checks a file`)
+	done = func() {}
+	switch {
+	case flash.IsURL(source):
+		source, f.bmap, err = a.download(ctx, source, f)
+	case f.sha256 != "" || len(f.keys) > 0:
+		err = fail.WithHint(fail.User, errors.New("--sha256 and --key are for images from the web"), `"cloudy verify" checks a file`)
+	case flash.IsRef(source):
+		source, f.bmap, done, err = a.pull(ctx, source, f)
 	}
-	return flash.Open(ctx, source, f.bmap)
+	if err != nil {
+		return nil, nil, err
+	}
+	im, err := flash.Open(ctx, source, f.bmap)
+	return im, done, err
+}
+
+// pull brings an image out of a registry.
+func (a *App) pull(ctx context.Context, source string, f flashFlags) (image, bmap string, done func(), err error) {
+	st, err := a.Store()
+	if err != nil {
+		return "", "", nil, err
+	}
+	defer st.Close()
+	image, bmap, done, err = flash.Pull(ctx, registry.New(registry.Options{Insecure: f.insecure}), source, a.Flags.Arch, filepath.Join(st.Dir(), "flash"))
+	if f.bmap != "" {
+		bmap = f.bmap
+	}
+	return image, bmap, done, err
 }
 
 // download brings an image from the web into the store.

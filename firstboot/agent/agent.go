@@ -95,6 +95,7 @@ type Agent struct {
 	seen     map[membership.Name]time.Time
 	hurry    bool                 // somebody did something: no waiting for the next attempt
 	busy     bool                 // fetching
+	bridging bool                 // mDNS is off the overlay, see bridge.go
 	wiped    map[string]bool      // spent invitations
 	badFetch map[string]time.Time // digests that did not help, until when
 	silent   time.Time            // since when there are members, and the gossip hears none

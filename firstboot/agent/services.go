@@ -155,7 +155,7 @@ func (a *Agent) announced() []membership.Service {
 
 // stageAnnounce tells the mesh what this node offers: signed, through the
 // gossip, and by Avahi on the overlay.
-func (a *Agent) stageAnnounce(context.Context) (string, error) {
+func (a *Agent) stageAnnounce(ctx context.Context) (string, error) {
 	list := a.announced()
 	if err := a.signServices(list); err != nil {
 		return "", err
@@ -190,7 +190,15 @@ func (a *Agent) stageAnnounce(context.Context) (string, error) {
 	if err := p.Set(a.host, list); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d services announced", len(list)), nil
+	detail := fmt.Sprintf("%d services announced", len(list))
+	bridged, err := a.bridge(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	if bridged >= 0 {
+		detail += fmt.Sprintf(", %d of others shown here", bridged)
+	}
+	return detail, nil
 }
 
 // signServices signs the list anew when it has changed.

@@ -128,6 +128,7 @@ func (a *Agent) writeStatus() {
 		return
 	}
 	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err == nil {
+		os.Chmod(path+".new", 0o644) // for everybody, whatever the umask
 		os.Rename(path+".new", path)
 	}
 }

@@ -33,9 +33,10 @@ const callTimeout = 5 * time.Second
 // Publisher keeps a set of services announced. Not safe for use by several
 // goroutines at once.
 type Publisher struct {
-	conn   *dbus.Conn
-	owner  string // Avahi's unique bus name; another one means that it was started again
-	groups map[string]group
+	conn    *dbus.Conn
+	owner   string // Avahi's unique bus name; another one means that it was started again
+	groups  map[string]group
+	foreign map[string]group
 }
 
 type group struct {
@@ -49,7 +50,7 @@ func Open() (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("D-Bus: %w", err)
 	}
-	p := &Publisher{conn: conn, groups: map[string]group{}}
+	p := &Publisher{conn: conn, groups: map[string]group{}, foreign: map[string]group{}}
 	if p.owner, err = p.currentOwner(); err != nil {
 		conn.Close()
 		return nil, err
@@ -125,12 +126,7 @@ func (p *Publisher) publish(name string, s membership.Service) (dbus.ObjectPath,
 	if err := p.call("/", server+".EntryGroupNew").Store(&path); err != nil {
 		return "", err
 	}
-	// One string for each pair (RFC 6763, section 6.3), in a fixed order.
-	txt := [][]byte{}
-	for _, k := range slices.Sorted(maps.Keys(s.TXT)) {
-		txt = append(txt, []byte(k+"="+s.TXT[k]))
-	}
-	err := p.call(path, entryGroup+".AddService", anyIface, anyProto, uint32(0), name, s.Type, "", "", s.Port, txt).Err
+	err := p.call(path, entryGroup+".AddService", anyIface, anyProto, uint32(0), name, s.Type, "", "", s.Port, txtOf(s)).Err
 	if err == nil {
 		err = p.call(path, entryGroup+".Commit").Err
 	}
@@ -139,6 +135,15 @@ func (p *Publisher) publish(name string, s membership.Service) (dbus.ObjectPath,
 		return "", err
 	}
 	return path, nil
+}
+
+// txtOf is one string for each pair (RFC 6763, section 6.3), in a fixed order.
+func txtOf(s membership.Service) [][]byte {
+	txt := [][]byte{}
+	for _, k := range slices.Sorted(maps.Keys(s.TXT)) {
+		txt = append(txt, []byte(k+"="+s.TXT[k]))
+	}
+	return txt
 }
 
 func (p *Publisher) call(path dbus.ObjectPath, method string, args ...any) *dbus.Call {
