@@ -24,8 +24,10 @@ targets of an image come from one root filesystem, which is built once.
 With a lock file beside the recipe the build uses the packages that it pins, and
 says so when the recipe has changed since. Without one it resolves anew.
 
-What is in the store or in the output folder already is not made again.`,
-		Example:           "  cloudy build\n  cloudy build node:vm --out /srv/images\n  cloudy build node --offline",
+What is in the store or in the output folder already is not made again. Machines
+share layers through a registry: --cache-to puts them there, --cache-from takes
+them, and a cache that is missing or broken costs no more than a warning.`,
+		Example:           "  cloudy build\n  cloudy build node:vm --out /srv/images\n  cloudy build node --offline\n  cloudy build --cache-from registry.example.org/cloudy/cache --cache-key team.key.pub",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -64,6 +66,7 @@ What is in the store or in the output folder already is not made again.`,
 			return nil
 		},
 	}
+	a.shared.add(c)
 	c.Flags().StringVar(&key, "sign", "", "sign the checksums with this secret `key` (see cloudy key)")
 	c.Flags().StringVarP(&out, "out", "o", "out", "`folder` for the images")
 	return c

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"cloudy/builder/cache"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
 	"cloudy/builder/store"
@@ -22,6 +24,50 @@ func (a *App) Store() (*store.Store, error) {
 	return st, err
 }
 
+// cacheFlags are the flags of the cache that machines share.
+type cacheFlags struct {
+	from, to, keys []string
+	sign           string
+	insecure       bool
+}
+
+func (f *cacheFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.from, "cache-from", nil, "`repository` of a registry with layers that other machines have built (default: $CLOUDY_CACHE_FROM); may be given several times")
+	c.Flags().StringArrayVar(&f.to, "cache-to", nil, "`repository` of a registry to share the layers of this build in (default: $CLOUDY_CACHE_TO)")
+	c.Flags().StringArrayVar(&f.keys, "cache-key", nil, "take only layers that are signed by this public `key` (default: $CLOUDY_CACHE_KEY); may be given several times")
+	c.Flags().StringVar(&f.sign, "cache-sign", "", "sign the layers that are shared with this secret `key` (default: $CLOUDY_CACHE_SIGN)")
+	c.Flags().BoolVar(&f.insecure, "cache-insecure", false, "allow plain HTTP and any certificate for the shared cache")
+}
+
+// sharedCache opens the cache that flags and environment name.
+func (a *App) sharedCache() (*cache.Cache, error) {
+	f := a.shared
+	for name, list := range map[string]*[]string{"CLOUDY_CACHE_FROM": &f.from, "CLOUDY_CACHE_TO": &f.to, "CLOUDY_CACHE_KEY": &f.keys} {
+		if len(*list) == 0 {
+			*list = strings.Fields(os.Getenv(name))
+		}
+	}
+	if f.sign == "" {
+		f.sign = os.Getenv("CLOUDY_CACHE_SIGN")
+	}
+	if a.Flags.Offline || len(f.from)+len(f.to) == 0 {
+		return nil, nil
+	}
+	o := cache.Options{From: f.from, To: f.to, Insecure: f.insecure}
+	var err error
+	if o.Trusted, err = publicKeys(f.keys); err != nil {
+		return nil, fmt.Errorf("--cache-key: %w", err)
+	}
+	if f.sign != "" && len(f.to) > 0 {
+		k, err := a.secretKey(f.sign)
+		if err != nil {
+			return nil, fmt.Errorf("--cache-sign: %w", err)
+		}
+		o.Signer = &k
+	}
+	return cache.New(o)
+}
+
 func (a *App) cacheCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "cache COMMAND",
@@ -29,7 +75,10 @@ func (a *App) cacheCommand() *cobra.Command {
 		Short:   "List, clean and verify the store of downloads and layers",
 		Long: `The store keeps what builds download and make: files by their SHA-256, and layers
 of root filesystems by the hash of all that went into them. Losing it costs time
-alone. "cloudy help environment" says how to move it.`,
+alone. "cloudy help environment" says how to move it.
+
+Machines share layers through a registry: "cloudy build --cache-to" puts them there,
+--cache-from takes them.`,
 		Example: "  cloudy cache ls\n  cloudy cache gc --max-age 14d --max-size 20GiB\n  cloudy cache verify",
 	}
 	c.AddCommand(a.cacheListCommand(), a.cacheCollectCommand(), a.cacheVerifyCommand())

@@ -21,6 +21,7 @@ type App struct {
 	Flags Flags
 	Log   *slog.Logger
 
+	shared cacheFlags     // of the verbs that have them
 	module *recipe.Module // the last one loaded: it has the lines that diagnostics point to
 }
 

@@ -28,11 +28,15 @@ func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*pla
 	if err != nil {
 		return nil, nil, fail.Mark(fail.User, err)
 	}
+	shared, err := a.sharedCache()
+	if err != nil {
+		return nil, nil, err
+	}
 	st, err := a.Store()
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log}
+	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log, Cache: shared}
 	return e, func() { st.Close() }, nil
 }
 

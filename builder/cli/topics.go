@@ -30,6 +30,9 @@ The message on standard error says what happened, and the line that starts with
 
   CLOUDY_CACHE        folder of the store, as --cache
   CLOUDY_MIRROR       mirrors to try first, separated by blanks, as --mirror
+  CLOUDY_CACHE_FROM, CLOUDY_CACHE_TO, CLOUDY_CACHE_KEY, CLOUDY_CACHE_SIGN
+                      the cache that machines share, as the flags of cloudy build;
+                      several are separated by blanks
   CLOUDY_KEY_PASSWORD password of the secret key that --sign and --key name
   CLOUDY_VAR_name     value of the variable "name" of the recipe, as --var name=...
   SOURCE_DATE_EPOCH   time of everything in the image, in seconds since 1970

@@ -47,6 +47,8 @@ func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 		for _, s := range b.Steps {
 			progress.Begin(ctx, s.Name, 0, progress.Items).Cached("nothing changed")
 		}
+		b.share(ctx)
+		b.engine.Cache.Wait()
 		return done, nil
 	}
 	if err := os.MkdirAll(b.engine.OutDir, 0o755); err != nil {
@@ -66,6 +68,8 @@ func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.share(ctx)
+	defer b.engine.Cache.Wait()
 	all, err := b.makeTargets(ctx, root)
 	if err != nil {
 		return nil, err
@@ -75,6 +79,19 @@ func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 		return nil, err
 	}
 	return all, saveRecord(b.engine.Store, b.Image.Name, b.Image.Arch, b.Steps)
+}
+
+// share offers all layers of the build to the shared cache, which takes them
+// while the targets are made.
+func (b *Build) share(ctx context.Context) {
+	if !b.engine.Cache.Sends() {
+		return
+	}
+	for _, s := range b.Steps {
+		if l, ok := b.engine.Store.Layer(s.Key); ok {
+			b.engine.Cache.Offer(ctx, b.engine.Store, s.Name, l)
+		}
+	}
 }
 
 // finished returns the artefacts of all targets when every one is there and

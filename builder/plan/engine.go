@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"cloudy/builder/archive"
+	"cloudy/builder/cache"
 	"cloudy/builder/fetch"
 	"cloudy/builder/lock"
 	"cloudy/builder/nodeagent"
@@ -25,6 +26,7 @@ type Engine struct {
 	OutDir  string       // where artefacts go
 	Log     *slog.Logger // for developers
 	Scripts io.Writer    // what maintainer scripts print; nil drops it
+	Cache   *cache.Cache // layers shared with other machines; nil for none
 	Signer  *sign.Secret // signs the checksums of what is built; nil for nobody
 }
 

@@ -60,6 +60,13 @@ func (b *Build) layer(ctx context.Context, s *Step, below []string, fill func(co
 	if l, ok := st.Layer(s.Key); ok {
 		return l.Dir(), nil
 	}
+	meta := store.Meta{Key: s.Key, Description: b.Image.Name + "/" + b.Image.Arch + ": " + s.Name, Inputs: s.Parts}
+	if l, err := b.engine.Cache.Fetch(ctx, st, s.Name, meta); err != nil || l != nil {
+		if err != nil {
+			return "", err
+		}
+		return l.Dir(), nil
+	}
 	p, err := st.NewLayer(s.Key)
 	if err != nil {
 		return "", err
@@ -72,7 +79,7 @@ func (b *Build) layer(ctx context.Context, s *Step, below []string, fill func(co
 	if err != nil {
 		return "", err
 	}
-	l, err := p.Commit(store.Meta{Description: b.Image.Name + "/" + b.Image.Arch + ": " + s.Name, Inputs: s.Parts}, manifest)
+	l, err := p.Commit(meta, manifest)
 	if err != nil && !errors.Is(err, store.ErrExists) {
 		return "", err
 	}

@@ -23,6 +23,8 @@ var (
 	ErrDigest = errors.New("content does not have its digest")
 	// ErrNotFound is a reference to nothing.
 	ErrNotFound = errors.New("not found")
+	// ErrOther is something else than what is looked for under a tag.
+	ErrOther = errors.New("something else")
 )
 
 // explain turns what went wrong with a registry into what its user can do.

@@ -10,6 +10,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -39,6 +40,9 @@ type Options struct {
 	// Stall ends a download from which nothing came for so long, and begins
 	// another; 0 is one minute.
 	Stall time.Duration
+	// Answer is how long an answer may take when all is sent; 0 is ten minutes,
+	// for a registry moves a blob of gigabytes to its place first.
+	Answer time.Duration
 }
 
 // tries is how often a request is made until it is given up.
@@ -69,8 +73,7 @@ func New(o Options) *Client {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   20 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		// A registry that moves a blob of gigabytes to its place takes its time.
-		ResponseHeaderTimeout: 10 * time.Minute,
+		ResponseHeaderTimeout: cmp.Or(o.Answer, 10*time.Minute),
 	}
 	if o.Insecure {
 		t.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // asked for

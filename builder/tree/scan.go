@@ -31,6 +31,47 @@ func Scan(layers ...string) (*Tree, error) {
 	return t, nil
 }
 
+// ScanLayer reads one layer as it is, with the marks by which it hides what
+// is below: character devices 0/0, and directories that have the attribute
+// OpaqueName. Written out by WriteTar and made again the same way it hides
+// the same.
+func ScanLayer(dir string) (*Tree, error) {
+	s := &scanner{links: map[string]inode{}}
+	if err := s.layer(".", dir); err != nil {
+		return nil, err
+	}
+	t := &Tree{Entries: s.out}
+	t.Sort()
+	t.linkHard(s.links)
+	return t, nil
+}
+
+func (s *scanner) layer(rel, full string) error {
+	e, st, opaque, err := s.entry(rel, full)
+	if err != nil || e.Type == 0 {
+		return err
+	}
+	if e.Type != Dir {
+		s.file(e, st)
+		return nil
+	}
+	if opaque {
+		e.Xattrs = append(e.Xattrs, Xattr{OpaqueName, []byte(OpaqueValue)})
+		slices.SortFunc(e.Xattrs, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	}
+	s.out = append(s.out, e)
+	names, err := readNames(full)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := s.layer(join(rel, n), filepath.Join(full, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // aboveOpaque drops the layers below one whose root is opaque: that layer is
 // complete in itself.
 func (s *scanner) aboveOpaque(layers []string) ([]string, error) {
