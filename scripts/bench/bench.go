@@ -93,7 +93,15 @@ func (b *bench) prepare(ctx context.Context) error {
 }
 
 // allRows are the things measured.
-func allRows() []string { return []string{"minbase", "node", "nothing", "file", "package"} }
+func allRows() []string {
+	return []string{"minbase", "node", "nothing", "file", "package", "cache", "targets"}
+}
+
+// printed are the rows of the table, in its order.
+func printed() []string {
+	rows := []string{"minbase", "node", "nothing", "file", "package", "share", "cache"}
+	return append(rows, targetRows()...)
+}
 
 // round measures everything once.
 func (b *bench) round(ctx context.Context, n int) error {
@@ -109,6 +117,16 @@ func (b *bench) round(ctx context.Context, n int) error {
 	}
 	if b.wants("node") || b.wants("nothing") || b.wants("file") || b.wants("package") {
 		if err := b.node(ctx, n); err != nil {
+			return err
+		}
+	}
+	if b.wants("cache") {
+		if err := b.shared(ctx, n); err != nil {
+			return err
+		}
+	}
+	if b.wants("targets") {
+		if err := b.targets(ctx, n); err != nil {
 			return err
 		}
 	}
