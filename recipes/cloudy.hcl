@@ -51,6 +51,7 @@ locals {
   kernel = {
     amd64 = "linux-image-cloud-amd64"
     arm64 = "linux-image-cloud-arm64"
+    armhf = "linux-image-armmp" # there is none for the cloud
   }
 
   kernel_metal = {
@@ -67,6 +68,7 @@ locals {
   bootloader = {
     amd64 = ["grub-pc-bin", "grub-efi-amd64-signed", "shim-signed"]
     arm64 = ["grub-efi-arm64-signed", "shim-signed"]
+    armhf = [] # U-Boot or the board's own firmware
   }
 }
 

@@ -3,7 +3,7 @@ package recipes
 
 import "embed"
 
-// FS has the recipes at its top.
+// FS has the recipes at its top, and those of boards in boards/.
 //
-//go:embed *.hcl
+//go:embed *.hcl boards/*.hcl
 var FS embed.FS

@@ -40,6 +40,7 @@ func (f *bootFlags) add(c *cobra.Command) {
 type bootable struct {
 	name   string        // as the user gave it
 	image  *recipe.Image // nil for a file
+	card   bool          // an SD card
 	boot   []string      // the firmwares that the target is made for; empty when unknown
 	disks  map[string]string
 	config qemu.Config // without a disk
@@ -170,21 +171,24 @@ func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, err
 		return nil, fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
 			"a machine boots the targets "+strings.Join(bootTargets(), ", "))
 	}
-	b.boot = target.Strings("boot")
+	b.boot, b.card = target.Strings("boot"), target.Name == "sdcard"
 	return chosen, nil
 }
 
 // bootTargets are the targets whose artefacts are disks of a machine.
-func bootTargets() []string { return []string{"vm", "metal"} }
+func bootTargets() []string { return []string{"vm", "metal", "sdcard"} }
 
 // firmwares are the ways of booting by the names that flags have.
 func firmwares() map[string]qemu.Firmware {
-	return map[string]qemu.Firmware{"bios": qemu.BIOS, "uefi": qemu.UEFI, "secure-boot": qemu.SecureBoot}
+	return map[string]qemu.Firmware{"bios": qemu.BIOS, "uefi": qemu.UEFI, "secure-boot": qemu.SecureBoot, "u-boot": qemu.UBoot}
 }
 
 // possible lists the firmwares that the image is made for, the simplest first.
 func (b *bootable) possible() []string {
 	var out []string
+	if b.card {
+		return []string{"u-boot"}
+	}
 	can := func(fw string) bool { return len(b.boot) == 0 || slices.Contains(b.boot, fw) }
 	if can("bios") && b.config.Arch == "amd64" {
 		out = append(out, "bios")

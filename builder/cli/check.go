@@ -68,7 +68,7 @@ store) unless --host-qemu is given.`,
 		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
-			names := []string{"bios", "uefi", "secure-boot", "all"}
+			names := []string{"bios", "uefi", "secure-boot", "u-boot", "all"}
 			for _, w := range wanted {
 				if err := oneOf("firmware", w, names); err != nil {
 					return err
@@ -102,11 +102,11 @@ store) unless --host-qemu is given.`,
 		},
 	}
 	f.add(c)
-	c.Flags().StringSliceVar(&wanted, "firmware", nil, "boot by this `firmware`: bios, uefi, secure-boot or all; may be given several times (default: the first that the image has)")
+	c.Flags().StringSliceVar(&wanted, "firmware", nil, "boot by this `firmware`: bios, uefi, secure-boot, u-boot or all; may be given several times (default: the first that the image has)")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "how long a boot may take (default 5m with KVM, 20m in emulation)")
 	c.Flags().StringVar(&console, "console", "", "write what the console says to a `file`; with several firmwares their names go into its name")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	mustComplete(c, "firmware", []string{"bios", "uefi", "secure-boot", "all"})
+	mustComplete(c, "firmware", []string{"bios", "uefi", "secure-boot", "u-boot", "all"})
 	return c
 }
 
@@ -263,6 +263,8 @@ func bootLine(firmware string) string {
 		return "uefi, secure boot on"
 	case "uefi":
 		return "uefi, secure boot off"
+	case "u-boot":
+		return "bios" // which is what the node calls all that is no UEFI
 	}
 	return firmware
 }

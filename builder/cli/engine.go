@@ -16,6 +16,7 @@ import (
 	"cloudy/builder/plan"
 	"cloudy/builder/recipe"
 	"cloudy/builder/sandbox"
+	"cloudy/builder/tools"
 )
 
 // defaultImage is what "cloudy build" builds when nobody says what.
@@ -37,6 +38,7 @@ func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*pla
 		return nil, nil, err
 	}
 	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log, Cache: shared}
+	e.Emulate = tools.Emulation(e, a.pinnedTools)
 	return e, func() { st.Close() }, nil
 }
 

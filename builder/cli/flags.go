@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +12,7 @@ import (
 
 	"cloudy/builder/fail"
 	"cloudy/builder/recipe"
+	"cloudy/builder/sandbox"
 	"cloudy/builder/store"
 )
 
@@ -34,7 +34,7 @@ type Flags struct {
 func progressModes() []string { return []string{"auto", "plain", "json", "quiet"} }
 
 // Architectures are the Debian architectures that images are built for.
-func Architectures() []string { return []string{"amd64", "arm64", "armhf", "i386"} }
+func Architectures() []string { return []string{"amd64", "arm64", "armhf", "i386", "riscv64"} }
 
 // addFlags declares the global flags on the root command.
 func (a *App) addFlags(root *cobra.Command) {
@@ -137,16 +137,7 @@ func (a *App) setLogger() error {
 }
 
 // HostArch is Debian's name of the architecture that this program runs on.
-func HostArch() string {
-	switch runtime.GOARCH {
-	case "386":
-		return "i386"
-	case "arm":
-		return "armhf"
-	default:
-		return runtime.GOARCH
-	}
-}
+func HostArch() string { return sandbox.HostArch() }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 

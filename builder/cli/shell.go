@@ -99,6 +99,10 @@ func (a *App) shellIn(ctx context.Context, e *plan.Engine, img *recipe.Image, la
 	if data, err := os.ReadFile(resolvConf); err == nil && network {
 		o.Binds = append(o.Binds, sandbox.Bind{Target: resolvConf, Data: data})
 	}
+	var err error
+	if o.Interpreters, err = e.Interpreters(ctx, img.Arch); err != nil {
+		return err
+	}
 	v, err := e.Visit(ctx, layers, o)
 	if err != nil {
 		return err

@@ -120,10 +120,10 @@ func foreignFinding(r sandbox.Report, handlers []string) Finding {
 	case len(handlers) > 0:
 		f.Detail = "programs for " + strings.Join(handlers, ", ") + " run through qemu-user"
 	case r.BinfmtMisc == nil:
-		f.Detail = "the kernel allows emulators for one build alone"
+		f.Detail = "each build can have emulators of its own"
 	default:
 		f.Level, f.Detail = Warn, "programs of other architectures cannot run: "+r.BinfmtMisc.Error()
-		f.Fix = "For images of another architecture: `sudo apt install qemu-user-binfmt` (trixie) or qemu-user-static, or build on such a machine."
+		f.Fix = "For images of another architecture: " + sandbox.EmulationHint + "."
 	}
 	return f
 }

@@ -28,6 +28,19 @@ type Engine struct {
 	Scripts io.Writer    // what maintainer scripts print; nil drops it
 	Cache   *cache.Cache // layers shared with other machines; nil for none
 	Signer  *sign.Secret // signs the checksums of what is built; nil for nobody
+
+	// Emulate returns what runs the programs of an architecture in a session:
+	// none where this machine does so itself, an error where it cannot be done.
+	// nil means that nothing is emulated.
+	Emulate func(ctx context.Context, arch string) ([]sandbox.Interpreter, error)
+}
+
+// Interpreters returns what sessions in roots of an architecture need.
+func (e *Engine) Interpreters(ctx context.Context, arch string) ([]sandbox.Interpreter, error) {
+	if e.Emulate == nil {
+		return nil, nil
+	}
+	return e.Emulate(ctx, arch)
 }
 
 // Build is one image of a recipe on its way.

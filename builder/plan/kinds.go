@@ -10,6 +10,7 @@ import (
 	"cloudy/targets/oci"
 	"cloudy/targets/openvz"
 	"cloudy/targets/proxmox"
+	"cloudy/targets/sdcard"
 	"cloudy/targets/tar"
 	"cloudy/targets/vm"
 )
@@ -25,14 +26,15 @@ type kind struct {
 func kinds() map[string]kind {
 	return map[string]kind{
 		"tar":     {target: tar.Target{}, format: "1", options: tarOptions},
-		"vm":      {target: vm.Target{}, format: "2", options: vmOptions},
-		"metal":   {target: metal.Target{}, format: "1", options: metalOptions},
+		"vm":      {target: vm.Target{}, format: "3", options: vmOptions},
+		"metal":   {target: metal.Target{}, format: "2", options: metalOptions},
 		"lxc":     {target: lxc.Target{}, format: "1", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
 		"oci":     {target: oci.Target{}, format: "1", options: ociOptions},
 		"incus": {target: incus.Target{}, format: "1", options: func(img *recipe.Image, t recipe.Target) any {
 			return incus.Options{Formats: t.Strings("formats"), Compress: t.String("compress"), Description: img.Description}
 		}},
+		"sdcard": {target: sdcard.Target{}, format: "1", options: cardOptions},
 		"nspawn": {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
 		"openvz": {target: openvz.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any {
 			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}

@@ -106,8 +106,12 @@ func (b *Build) install(ctx context.Context, p *store.Pending, below []string, b
 	if err != nil {
 		return err
 	}
+	interpreters, err := b.engine.Interpreters(ctx, b.Image.Arch)
+	if err != nil {
+		return err
+	}
 	req := rootfs.Request{
-		Root: root, Stage: stage, Architecture: b.Image.Arch, Sandbox: b.engine.Sandbox,
+		Root: root, Stage: stage, Architecture: b.Image.Arch, Sandbox: b.engine.Sandbox, Interpreters: interpreters,
 		Epoch: time.Unix(b.Lock.Epoch, 0).UTC(), Timeout: scriptTimeout,
 		Exclude: exclude(b.Image.Exclude), Seeds: seeds(b.Image),
 	}

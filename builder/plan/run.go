@@ -142,7 +142,11 @@ func (b *Build) run(ctx context.Context, r *recipe.Run, p *store.Pending, below 
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return step.End(err)
 	}
-	s, err := b.engine.Sandbox.Open(ctx, shellRoot(below, p.Dir(), work), sandbox.Options{Network: r.Network})
+	interpreters, err := b.engine.Interpreters(ctx, b.Image.Arch)
+	if err != nil {
+		return step.End(err)
+	}
+	s, err := b.engine.Sandbox.Open(ctx, shellRoot(below, p.Dir(), work), sandbox.Options{Network: r.Network, Interpreters: interpreters})
 	if err != nil {
 		return step.End(err)
 	}

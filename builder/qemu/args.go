@@ -49,6 +49,7 @@ func machines() map[string]machine {
 			code: map[Firmware][]string{
 				UEFI:       {"AAVMF_CODE.no-secboot.fd", "AAVMF_CODE.fd", "QEMU_EFI-pflash.raw"},
 				SecureBoot: {"AAVMF_CODE.secboot.fd", "AAVMF_CODE.ms.fd"},
+				UBoot:      {"u-boot.bin"},
 			},
 			vars: map[Firmware][]string{
 				UEFI:       {"AAVMF_VARS.fd", "vars-template-pflash.raw"},
@@ -58,9 +59,17 @@ func machines() map[string]machine {
 	}
 }
 
+// pkgOf is Debian's package of a firmware.
+func (m machine) pkgOf(f Firmware) string {
+	if f == UBoot {
+		return "u-boot-qemu"
+	}
+	return m.efiPkg
+}
+
 // firmwareDirs are where distributions keep UEFI for virtual machines.
 func firmwareDirs() []string {
-	return []string{"usr/share/OVMF", "usr/share/AAVMF", "usr/share/edk2/ovmf", "usr/share/edk2/x64", "usr/share/edk2/aarch64", "usr/share/edk2-ovmf/x64"}
+	return []string{"usr/share/OVMF", "usr/share/AAVMF", "usr/share/edk2/ovmf", "usr/share/edk2/x64", "usr/share/edk2/aarch64", "usr/share/edk2-ovmf/x64", "usr/lib/u-boot/qemu_arm64"}
 }
 
 // resolve fills in the defaults.
@@ -197,6 +206,9 @@ func (c *Config) firmware(m machine, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Firmware == UBoot {
+		return []string{"-bios", c.inside(code)}, nil
+	}
 	template, err := c.find(m, m.vars[c.Firmware])
 	if err != nil {
 		return nil, err
@@ -225,7 +237,7 @@ func (c *Config) find(m machine, names []string) (string, error) {
 			}
 		}
 	}
-	return "", fail.WithHint(fail.Host, fmt.Errorf("no UEFI firmware for virtual machines (%s)", strings.Join(names, ", ")), fmt.Sprintf("install the package %q", m.efiPkg))
+	return "", fail.WithHint(fail.Host, fmt.Errorf("no firmware for virtual machines (%s)", strings.Join(names, ", ")), fmt.Sprintf("install the package %q", m.pkgOf(c.Firmware)))
 }
 
 // inside is a path under Root as programs that run there see it.

@@ -21,6 +21,7 @@ const (
 	BIOS       Firmware = "bios"
 	UEFI       Firmware = "uefi"
 	SecureBoot Firmware = "secureboot"
+	UBoot      Firmware = "u-boot" // boots cards for single-board computers
 )
 
 // Forward is a TCP port of the host's 127.0.0.1 that leads to one of the

@@ -45,7 +45,8 @@ func (b *builder) image(r *resolved) *Image {
 		b.errorf(v.at, "", "Image %q has no archive to take packages from", n.label)
 	}
 	img.Services = b.services(n)
-	img.Packages, img.Unwanted = b.packages(n, img.Services)
+	img.Board = b.boardOf(n)
+	img.Packages, img.Unwanted = b.packages(n, img.Services, img.Board)
 	img.Overlays = b.overlays(n)
 	for _, f := range n.children("file") {
 		img.Files = append(img.Files, b.file(f))
@@ -96,6 +97,9 @@ func (b *builder) image(r *resolved) *Image {
 		img.Exclude = append(img.Exclude, PathRule{Pattern: pattern, Include: include, Range: t.Range})
 	}
 	img.Targets = b.targets(n)
+	if img.Board == nil { // none for this architecture
+		img.Targets = slices.DeleteFunc(img.Targets, func(t Target) bool { return t.Name == "sdcard" })
+	}
 	b.localeNeeds(n, img)
 	b.nodeConfig(img)
 	return img
@@ -225,7 +229,7 @@ func (b *builder) sameNumbers(n *node) {
 }
 
 // packages works through the requests from the oldest ancestor down.
-func (b *builder) packages(n *node, services []Service) (want, unwanted []Package) {
+func (b *builder) packages(n *node, services []Service, board *Board) (want, unwanted []Package) {
 	type request struct {
 		Package
 		depth   int
@@ -248,6 +252,12 @@ func (b *builder) packages(n *node, services []Service) (want, unwanted []Packag
 	for _, s := range services {
 		for _, p := range s.allPackages() {
 			all = append(all, request{p, depthOf[s.Name], true})
+		}
+	}
+	if board != nil {
+		it, _ := n.child("target", "sdcard").first("board")
+		for _, p := range board.Packages {
+			all = append(all, request{p, it.depth, true})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b request) int { return a.depth - b.depth })

@@ -16,6 +16,7 @@ type checker struct {
 	declared map[string][]string // kind of block -> names
 	files    bool                // all files could be read, so that a missing name is a mistake
 	diags    Diagnostics
+	board    bool // in a board, which may use boot.NAME
 	// broken are expressions with a mistake, which are not evaluated.
 	broken map[hclsyntax.Expression]bool
 }
@@ -83,7 +84,10 @@ func (c *checker) body(body *hclsyntax.Body, def *Block, where string) {
 			}
 			child = kind
 		}
+		before := c.board
+		c.board = c.board || child.Name == "board"
 		c.body(b.Body, child, fmt.Sprintf(" in %s", title(b.Type, b.Labels)))
+		c.board = before
 	}
 }
 
@@ -201,7 +205,9 @@ func (c *checker) call(call *hclsyntax.FunctionCallExpr) {
 }
 
 // roots are the first parts of all references.
-func roots() []string { return []string{"var", "local", "image", "archive", "service", "arch"} }
+func roots() []string {
+	return []string{"var", "local", "image", "archive", "service", "board", "boot", "arch"}
+}
 
 func (c *checker) traversal(t hcl.Traversal) {
 	root := t.RootName()
@@ -212,7 +218,18 @@ func (c *checker) traversal(t hcl.Traversal) {
 			c.errorf(t.SourceRange(), "It is the name of the architecture being built.", "arch is text and has no parts")
 		}
 		return
-	case "image", "archive", "service":
+	case "boot":
+		if !c.board {
+			c.errorf(t.SourceRange(), "What it stands for is known only to the card's writer.", "boot is for board blocks")
+			return
+		}
+		if name, ok := "", false; len(t) > 1 {
+			if name, ok = stepName(t[1]); ok && !slices.Contains(BootValues(), name) {
+				c.errorf(t.SourceRange(), didYouMean(name, BootValues()), "There is no boot.%s", name)
+			}
+		}
+		return
+	case "image", "archive", "service", "board":
 		kind = root
 	case "var", "local":
 	default:

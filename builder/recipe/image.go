@@ -68,6 +68,7 @@ type Image struct {
 	Mesh        *Mesh      `json:",omitempty"`
 	Services    []Service  `json:",omitempty"`
 	Targets     []Target   `json:",omitempty"` // those that Arch can have
+	Board       *Board     `json:",omitempty"` // of the target "sdcard"
 	Release     string     `json:",omitempty"`
 	Epoch       *int64     `json:",omitempty"` // source_date_epoch: seconds since 1970 UTC
 

@@ -174,7 +174,7 @@ image "node" {
 	if got := spell(amd.Packages); got != "linux-image-amd64 grub-pc-bin shim-signed" {
 		t.Error(got)
 	}
-	if got := spell(arm.Packages); got != "linux-image-arm64 grub-efi-arm64-signed" {
+	if got := spell(arm.Packages); got != "linux-image-arm64 grub-efi-arm64-signed raspi-firmware firmware-brcm80211 dosfstools fdisk" {
 		t.Error(got)
 	}
 	if at := arm.Packages[1].Range.Start; at.Line != 13 || at.Column != 64 {

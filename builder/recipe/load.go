@@ -127,7 +127,7 @@ func (m *Module) check(bodies []*hclsyntax.Body, complete bool) Diagnostics {
 			c.declared[b.Type] = append(c.declared[b.Type], name)
 		}
 	}
-	for _, body := range bodies {
+	for _, body := range append(m.builtinBoards(c), bodies...) {
 		c.body(body, m.schema, "")
 	}
 	return c.diags
@@ -187,7 +187,7 @@ func (m *Module) evaluateAll(ctx context.Context) Diagnostics {
 	diags = append(diags, s.diags...)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, kind := range []string{"archive", "service", "overlay"} {
+	for _, kind := range []string{"archive", "service", "overlay", "board"} {
 		for _, name := range m.order[kind] {
 			diags = append(diags, s.declared(kind, name).diags...)
 		}

@@ -110,6 +110,8 @@ func (s *scope) declared(kind, name string) *resolved {
 		b.archive(name)
 	case "service":
 		b.service(name, s.module.blocks[kind][name].DefRange())
+	case "board":
+		b.board(name)
 	case "overlay":
 		b.overlay(Text{Value: name, Range: s.module.blocks[kind][name].DefRange()})
 	}
@@ -186,5 +188,10 @@ func (m *Module) targetArches(image, target string) []string {
 	if t == nil {
 		return nil
 	}
-	return targetArchitectures(t, archs)
+	archs = targetArchitectures(t, archs)
+	if it, ok := t.first("board"); ok && target == "sdcard" && m.blocks["board"][it.goval.(string)] != nil {
+		can := s.resolve("board", it.goval.(string), nil).node.strings("architectures")
+		archs = slices.DeleteFunc(archs, func(a string) bool { return !slices.Contains(can, a) })
+	}
+	return archs
 }

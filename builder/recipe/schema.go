@@ -99,7 +99,7 @@ func attrNames(attrs []Attr) []string {
 func Schema() *Block {
 	return &Block{
 		Doc:    "All `*.hcl` files of the recipe folder, read as one.",
-		Blocks: []*Block{variableBlock(), localsBlock(), archiveBlock(), imageBlock(), serviceBlock(), overlayBlock()},
+		Blocks: []*Block{variableBlock(), localsBlock(), archiveBlock(), imageBlock(), serviceBlock(), overlayBlock(), boardBlock()},
 	}
 }
 

@@ -87,7 +87,7 @@ func TestSchemaIsDocumented(t *testing.T) {
 
 // inside puts text into a block of a kind, with what the block requires.
 func inside(b *Block, inner string) string {
-	label := map[string]string{"image": ` "outer"`, "service": ` "outer"`, "variable": ` "outer"`, "overlay": ` "common"`, "role": ` "outer"`, "target": ""}[b.Name]
+	label := map[string]string{"image": ` "outer"`, "service": ` "outer"`, "variable": ` "outer"`, "overlay": ` "common"`, "board": ` "outer"`, "role": ` "outer"`, "target": ""}[b.Name]
 	if b.Name == "target" {
 		return inner
 	}
@@ -95,6 +95,8 @@ func inside(b *Block, inner string) string {
 	switch b.Name {
 	case "variable":
 		extra = "default = \"x\"\n"
+	case "board":
+		extra = "architectures = [\"arm64\"]\n"
 	case "image":
 		extra = "architectures = [\"amd64\", \"arm64\", \"armhf\", \"i386\"]\n"
 	}

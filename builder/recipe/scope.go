@@ -19,6 +19,7 @@ var refTypes = map[string]cty.Type{
 	"image":   cty.Capsule("image", reflect.TypeFor[reference]()),
 	"archive": cty.Capsule("archive", reflect.TypeFor[reference]()),
 	"service": cty.Capsule("service", reflect.TypeFor[reference]()),
+	"board":   cty.Capsule("board", reflect.TypeFor[reference]()),
 }
 
 // sensitiveMark marks values that must not be printed.
@@ -55,8 +56,8 @@ func (m *Module) newScope(arch string) *scope {
 	s.ctx = &hcl.EvalContext{
 		Variables: map[string]cty.Value{
 			"var": cty.ObjectVal(m.variableValues()), "local": cty.EmptyObjectVal,
-			"image": refs("image"), "archive": refs("archive"), "service": refs("service"),
-			"arch": cty.StringVal(arch),
+			"image": refs("image"), "archive": refs("archive"), "service": refs("service"), "board": refs("board"),
+			"arch": cty.StringVal(arch), "boot": bootObject(),
 		},
 	}
 	s.ctx.Functions = m.functions(s.ctx)

@@ -98,6 +98,11 @@ func (s *Source) list() (module, auto []string, err error) {
 			module = append(module, name)
 		}
 	}
+	boards, err := s.boardFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	module = append(module, boards...)
 	slices.Sort(module)
 	slices.Sort(auto)
 	return module, auto, nil

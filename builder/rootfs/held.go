@@ -136,10 +136,23 @@ func (h *held) binds() []sandbox.Bind {
 			sandbox.Bind{Source: filepath.Join(h.in.Root, helperPath), Target: realHelper},
 			sandbox.Bind{Data: []byte(systemdHelper), Mode: 0o755, Target: "/" + helperPath})
 	}
+	if _, ok, err := h.in.placer.dirs.lstat(isChroot); ok && err == nil {
+		out = append(out, chrootBind())
+	}
 	if len(out) == 1 {
 		return nil
 	}
 	return out
+}
+
+// isChroot is ischroot(1) as scripts find it. It compares the root of
+// process 1 with its own and so does not see what a build's root is: one that
+// no machine runs on. raspi-firmware wants a mounted boot partition of every
+// other one.
+const isChroot = "usr/bin/ischroot"
+
+func chrootBind() sandbox.Bind {
+	return sandbox.Bind{Data: []byte("#!/bin/sh\nexit 0\n"), Mode: 0o755, Target: "/" + isChroot}
 }
 
 // calls returns the noted calls of a program, each once, in order.
@@ -169,7 +182,7 @@ func (h *held) start(program, what string, args ...[]string) {
 
 func (h *held) runAll(step *progress.Step, program, what string, args [][]string) error {
 	for _, a := range args {
-		err := h.in.runner.run(h.ctx, command{what: what, args: append([]string{program}, a...), step: step})
+		err := h.in.runner.run(h.ctx, command{what: what, args: append([]string{program}, a...), step: step, binds: []sandbox.Bind{chrootBind()}})
 		if err != nil {
 			return err
 		}

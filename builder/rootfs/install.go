@@ -46,7 +46,9 @@ type Request struct {
 	Rest []Package
 
 	Sandbox *sandbox.Sandbox // where scripts run
-	Debconf []Debconf
+	// Interpreters run the scripts' programs where this machine does not.
+	Interpreters []sandbox.Interpreter
+	Debconf      []Debconf
 	// Seeds are files that must be there before packages are configured,
 	// path to content; one whose folder no package brought is left out.
 	Seeds   map[string]string
@@ -125,7 +127,7 @@ func newInstaller(req Request) (*installer, error) {
 		stage.close()
 		return nil, errors.Join(err, db.close())
 	}
-	in.runner = &scriptRunner{sandbox: req.Sandbox, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
+	in.runner = &scriptRunner{sandbox: req.Sandbox, interpreters: req.Interpreters, root: req.Root, epoch: req.Epoch, timeout: req.Timeout, log: req.Log}
 	if in.held, err = newHeld(in); err != nil {
 		return nil, errors.Join(hostErr(err), in.close())
 	}

@@ -42,6 +42,8 @@ type scriptRunner struct {
 	timeout time.Duration
 	log     func(string)
 
+	interpreters []sandbox.Interpreter
+
 	mu      sync.Mutex
 	session *sandbox.Session
 }
@@ -54,7 +56,7 @@ func (r *scriptRunner) open(ctx context.Context) (*sandbox.Session, error) {
 		return r.session, nil
 	}
 	s, err := r.sandbox.Open(ctx, sandbox.Root{Dir: r.root}, sandbox.Options{
-		Hostname: "localhost",
+		Hostname: "localhost", Interpreters: r.interpreters,
 		Binds: []sandbox.Bind{
 			{Target: "/usr/sbin/policy-rc.d", Data: []byte(policyRC), Mode: 0o755},
 			{Target: "/etc/resolv.conf", Data: []byte("# no network while building\n"), Mode: 0o644},
@@ -99,16 +101,16 @@ func (r *scriptRunner) run(ctx context.Context, c command) error {
 	if err != nil {
 		return err
 	}
-	return runLogged(ctx, s, c.step, c.what, sandbox.Command{
+	return emulated(r.interpreters, runLogged(ctx, s, c.step, c.what, sandbox.Command{
 		Args: c.args, Env: append(ScriptEnv(r.epoch), c.env...), Dir: "/",
 		Stdin: c.stdin, Timeout: r.timeout, ExtraFiles: c.files, Binds: c.binds,
-	}, r.log)
+	}, r.log))
 }
 
 // RunLogged runs a command of a recipe in a session: its output goes line by
 // line to the step and to log, and its end is in the error.
 func RunLogged(ctx context.Context, s *sandbox.Session, step *progress.Step, what string, args, env []string, timeout time.Duration, log func(string)) error {
-	return runLogged(ctx, s, step, what, sandbox.Command{Args: args, Env: env, Dir: "/", Timeout: timeout}, log)
+	return emulated(s.Interpreters(), runLogged(ctx, s, step, what, sandbox.Command{Args: args, Env: env, Dir: "/", Timeout: timeout}, log))
 }
 
 func runLogged(ctx context.Context, s *sandbox.Session, step *progress.Step, what string, c sandbox.Command, log func(string)) error {
@@ -137,10 +139,16 @@ type ScriptError struct {
 	What   string   // which script of which package
 	Output []string // the last lines that it printed
 	Err    error
+
+	// Emulated is the architecture of a program that crashed in the emulator.
+	Emulated string
 }
 
 func (e *ScriptError) Error() string {
 	msg := fmt.Sprintf("%s: %v", e.What, e.Err)
+	if e.Emulated != "" {
+		msg = fmt.Sprintf("%s: a program of %s crashed under emulation by qemu-user (%v)", e.What, e.Emulated, e.Err)
+	}
 	if len(e.Output) > 0 {
 		msg += "\n  | " + strings.Join(e.Output, "\n  | ")
 	}

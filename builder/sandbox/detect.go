@@ -166,14 +166,8 @@ func probeFS(fsType string) error {
 
 // probeBinfmt says whether binfmt_misc can be had for one user namespace.
 func probeBinfmt() error {
-	var uts unix.Utsname
-	if err := unix.Uname(&uts); err != nil {
+	if err := kernelBinfmt(); err != nil {
 		return err
-	}
-	var major, minor int
-	fmt.Sscanf(unix.ByteSliceToString(uts.Release[:]), "%d.%d", &major, &minor)
-	if major < 6 || major == 6 && minor < 7 { // commit 21ca59b365c0
-		return fmt.Errorf("needs Linux 6.7; this is %d.%d", major, minor)
 	}
 	return probeFS("binfmt_misc")
 }

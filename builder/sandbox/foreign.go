@@ -22,10 +22,25 @@ type Interpreter struct {
 // of its own (Linux before 6.7, or without binfmt_misc).
 var ErrNoBinfmt = errors.New("programs of other architectures cannot be registered for a session")
 
-// machines are the ELF classes and e_machine numbers of architectures (elf(5), linux/elf-em.h). All are little endian.
-var machines = map[string]struct{ class, machine byte }{
-	"amd64": {2, 62}, "i386": {1, 3}, "arm64": {2, 183}, "armhf": {1, 40}, "armel": {1, 40}, "riscv64": {2, 243},
+// EmulationHint says what helps where ErrNoBinfmt is the case.
+const EmulationHint = "use Linux 6.7 or later, or install qemu-user-binfmt (Debian 13) or qemu-user-static (before) on this machine, or build on a machine of that architecture"
+
+// machine is how the ELF files of an architecture are known (elf(5), linux/elf-em.h).
+type machine struct {
+	class, number byte // EI_CLASS and e_machine
+	big           bool // big endian
+	qemu          string
 }
+
+var machines = map[string]machine{
+	"amd64": {2, 62, false, "x86_64"}, "i386": {1, 3, false, "i386"}, "arm64": {2, 183, false, "aarch64"},
+	"armhf": {1, 40, false, "arm"}, "armel": {1, 40, false, "arm"}, "riscv64": {2, 243, false, "riscv64"},
+	"ppc64el": {2, 21, false, "ppc64le"}, "s390x": {2, 22, true, "s390x"},
+}
+
+// QEMUName is QEMU's name of an architecture, as in qemu-aarch64; empty for
+// one that cannot be emulated.
+func QEMUName(arch string) string { return machines[arch].qemu }
 
 // binfmtRule is the line that makes the kernel run an architecture's programs
 // by the interpreter (Documentation/admin-guide/binfmt-misc.rst). Flags: F
@@ -37,8 +52,13 @@ func binfmtRule(i Interpreter) (string, error) {
 		return "", fmt.Errorf("no emulation of architecture %q", i.Arch)
 	}
 	// e_ident with class and byte order, any ABI; e_type 2 or 3 (position independent); e_machine.
-	magic := []byte{0x7f, 'E', 'L', 'F', m.class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, m.machine, 0}
+	magic := []byte{0x7f, 'E', 'L', 'F', m.class, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, m.number, 0}
 	mask := []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff}
+	if m.big {
+		magic[5] = 2
+		copy(magic[16:], []byte{0, 2, 0, m.number})
+		mask[16], mask[17] = 0xff, 0xfe
+	}
 	hex := func(data []byte) string {
 		var b strings.Builder
 		for _, c := range data {
@@ -102,7 +122,7 @@ func ownUserNS(attr *syscall.SysProcAttr) error {
 // checkInterpreters sees to it that a mistake is reported as what it is.
 func checkInterpreters(mode Mode, list []Interpreter) error {
 	if len(list) > 0 && mode == ModePlain {
-		return fmt.Errorf("%w: it needs user namespaces", ErrNoBinfmt)
+		return errPlainBinfmt()
 	}
 	for _, i := range list {
 		if _, err := binfmtRule(i); err != nil {
@@ -111,6 +131,23 @@ func checkInterpreters(mode Mode, list []Interpreter) error {
 		if _, err := os.Stat(i.Path); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func errPlainBinfmt() error { return fmt.Errorf("%w: it needs user namespaces", ErrNoBinfmt) }
+
+// kernelBinfmt is nil when the kernel has a binfmt_misc for each user
+// namespace (commit 21ca59b365c0, Linux 6.7).
+func kernelBinfmt() error {
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return err
+	}
+	var major, minor int
+	fmt.Sscanf(unix.ByteSliceToString(uts.Release[:]), "%d.%d", &major, &minor)
+	if major < 6 || major == 6 && minor < 7 {
+		return fmt.Errorf("%w: needs Linux 6.7; this is %d.%d", ErrNoBinfmt, major, minor)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ var ErrClosed = errors.New("the session is closed")
 type Session struct {
 	mode   Mode
 	env    []string
+	inter  []Interpreter
 	work   string
 	wire   *wire
 	cmd    *exec.Cmd
@@ -83,7 +84,7 @@ func (s *Sandbox) open(ctx context.Context, root Root, o Options) (*Session, err
 			return nil, err
 		}
 	}
-	sess := &Session{mode: s.mode, env: o.Env, work: root.Work, gone: make(chan struct{}), calls: map[uint64]chan report{}}
+	sess := &Session{mode: s.mode, env: o.Env, inter: o.Interpreters, work: root.Work, gone: make(chan struct{}), calls: map[uint64]chan report{}}
 	if err := checkInterpreters(s.mode, o.Interpreters); err != nil {
 		return nil, err
 	}
@@ -115,6 +116,9 @@ func (s *Sandbox) open(ctx context.Context, root Root, o Options) (*Session, err
 	sess.stop = context.AfterFunc(ctx, func() { sess.end() })
 	return sess, nil
 }
+
+// Interpreters are those of the session's options.
+func (s *Session) Interpreters() []Interpreter { return s.inter }
 
 // launch starts init in new namespaces, among them a user namespace on demand.
 func (s *Session) launch(userNS bool) error {

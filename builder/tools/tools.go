@@ -18,7 +18,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"cloudy/builder/lock"
 	"cloudy/builder/plan"
@@ -49,7 +48,7 @@ func Root(ctx context.Context, e *plan.Engine, set Set, pinned *lock.Image) (*To
 }
 
 func root(ctx context.Context, e *plan.Engine, set Set, pinned *lock.Image) (*Tools, error) {
-	img, inputs, err := load(ctx, set, hostArch())
+	img, inputs, err := load(ctx, set, sandbox.HostArch())
 	if err != nil {
 		return nil, err
 	}
@@ -88,17 +87,6 @@ func install(ctx context.Context, e *plan.Engine, img *recipe.Image, l *lock.Ima
 	t := &Tools{Lock: l, engine: e}
 	t.layers, err = b.Packages(ctx)
 	return t, err
-}
-
-// hostArch is Debian's name of the architecture of this program.
-func hostArch() string {
-	switch runtime.GOARCH {
-	case "386":
-		return "i386"
-	case "arm":
-		return "armhf"
-	}
-	return runtime.GOARCH
 }
 
 // Dir is the folder of the host that holds the root. It must not be written to.

@@ -37,7 +37,7 @@ image "tools-qemu-x86" {
 image "tools-qemu-arm" {
   from          = image.tools
   architectures = local.hosts
-  packages      = ["qemu-system-arm", "qemu-efi-aarch64"]
+  packages      = ["qemu-system-arm", "qemu-efi-aarch64", "u-boot-qemu"]
 }
 
 # Filesystems and disks that the builder does not write itself.

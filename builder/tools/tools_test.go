@@ -166,7 +166,7 @@ func TestDisk(t *testing.T) {
 	})
 
 	t.Run("new question", func(t *testing.T) {
-		img, inputs, err := load(t.Context(), Disk, hostArch())
+		img, inputs, err := load(t.Context(), Disk, sandbox.HostArch())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func findKernel(t *tree.Tree) (kernel, error) {
 	if k.version == "" {
 		return k, fail.WithHint(fail.User, fmt.Errorf("the root has no kernel (/%s*)", prefix), `add a kernel to the image: the package "linux-image-cloud-amd64" for virtual machines, "linux-image-amd64" for any`)
 	}
-	linked, err := lookup(t, "vmlinuz")
+	linked, err := t.Lookup("vmlinuz")
 	if err != nil {
 		return k, err
 	}
@@ -41,7 +41,7 @@ func findKernel(t *tree.Tree) (kernel, error) {
 			k.version, k.links = v, true
 		}
 	}
-	initrd, err := lookup(t, "boot/initrd.img-"+k.version)
+	initrd, err := t.Lookup("boot/initrd.img-" + k.version)
 	if err != nil {
 		return k, err
 	}
@@ -73,16 +73,16 @@ func (b *Disk) cmdline() string {
 // and modules, the core image and the ESP, /etc/fstab. What the root has of
 // its own stays.
 func (b *Disk) addBoot() error {
-	ed := newEditor(b.Root, b.Epoch)
-	if e, err := lookup(b.Root, "boot/grub/grub.cfg"); err != nil {
+	ed := b.Root.Edit(b.Epoch)
+	if e, err := b.Root.Lookup("boot/grub/grub.cfg"); err != nil {
 		return err
 	} else if e == nil {
-		ed.text("boot/grub/grub.cfg", b.grubConfig())
+		ed.Text("boot/grub/grub.cfg", b.grubConfig(), 0o644)
 	}
-	if e, err := lookup(b.Root, "usr/sbin/update-grub"); err != nil {
+	if e, err := b.Root.Lookup("usr/sbin/update-grub"); err != nil {
 		return err
 	} else if e != nil {
-		ed.text("etc/default/grub.d/50-cloudy.cfg", b.grubDefaults())
+		ed.Text("etc/default/grub.d/50-cloudy.cfg", b.grubDefaults(), 0o644)
 	}
 	if b.has(BIOS) {
 		if err := b.addBIOS(ed); err != nil {
@@ -93,12 +93,12 @@ func (b *Disk) addBoot() error {
 		if err := b.addESP(); err != nil {
 			return err
 		}
-		ed.dir("boot/efi")
+		ed.Dir("boot/efi")
 	}
 	if err := b.addFstab(ed); err != nil {
 		return err
 	}
-	b.tree = ed.tree()
+	b.tree = ed.Tree()
 	return nil
 }
 
@@ -155,7 +155,7 @@ func biosModules() []string { return []string{"biosdisk", "part_gpt", "ext2", "s
 const biosPackage = "grub-pc-bin"
 
 // addBIOS links the core image and copies the modules that grub-install copies.
-func (b *Disk) addBIOS(ed *editor) error {
+func (b *Disk) addBIOS(ed *tree.Editor) error {
 	if _, err := file(b.Root, grub.Dir+"/kernel.img", biosPackage); err != nil {
 		return err
 	}
@@ -165,7 +165,8 @@ func (b *Disk) addBIOS(ed *editor) error {
 		if err != nil {
 			return nil, err
 		}
-		return read(e)
+		text, err := e.Text()
+		return []byte(text), err
 	}, grub.Options{
 		Modules: biosModules(),
 		Config:  fmt.Sprintf("search.fs_uuid %s root hd0,gpt%d\nset prefix=($root)/boot/grub\n", rootUUID(b), rootNumber),
@@ -181,7 +182,7 @@ func (b *Disk) addBIOS(ed *editor) error {
 		e := &b.Root.Entries[i]
 		name, ok := strings.CutPrefix(e.Path, grub.Dir+"/")
 		if ok && e.Type == tree.File && (strings.HasSuffix(name, ".mod") || strings.HasSuffix(name, ".lst")) {
-			ed.copy("boot/grub/i386-pc/"+name, e)
+			ed.Copy("boot/grub/i386-pc/"+name, e)
 		}
 	}
 	return nil
@@ -203,28 +204,28 @@ func (b *Disk) addESP() error {
 	if err != nil {
 		return err
 	}
-	ed := newEditor(&tree.Tree{}, b.Epoch)
+	ed := (&tree.Tree{}).Edit(b.Epoch)
 	for _, dir := range []string{"EFI/BOOT/", "EFI/debian/"} {
 		name := dir + "shim" + b.a.efi + ".efi"
 		if dir == "EFI/BOOT/" {
 			name = dir + "BOOT" + strings.ToUpper(b.a.efi) + ".EFI"
 		}
-		ed.copy(name, shim)
-		ed.copy(dir+"grub"+b.a.efi+".efi", signed)
-		ed.copy(dir+"mm"+b.a.efi+".efi", mok)
+		ed.Copy(name, shim)
+		ed.Copy(dir+"grub"+b.a.efi+".efi", signed)
+		ed.Copy(dir+"mm"+b.a.efi+".efi", mok)
 	}
 	// GRUB's signed image has this path built in.
-	ed.text("EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)))
-	b.esp = ed.tree()
+	ed.Text("EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)), 0o644)
+	b.esp = ed.Tree()
 	return nil
 }
 
 // addFstab writes /etc/fstab where there is none but an empty one, such as debootstrap and mmdebstrap leave.
-func (b *Disk) addFstab(ed *editor) error {
-	if e, err := lookup(b.Root, "etc/fstab"); err != nil {
+func (b *Disk) addFstab(ed *tree.Editor) error {
+	if e, err := b.Root.Lookup("etc/fstab"); err != nil {
 		return err
 	} else if e != nil && e.Type == tree.File {
-		old, err := read(e)
+		old, err := e.Text()
 		if err != nil {
 			return err
 		}
@@ -240,7 +241,7 @@ func (b *Disk) addFstab(ed *editor) error {
 	if b.has(UEFI) {
 		s += fmt.Sprintf("UUID=%s /boot/efi vfat umask=0077,nofail 0 1\n", b.fat.UUID())
 	}
-	ed.text("etc/fstab", s)
+	ed.Text("etc/fstab", s, 0o644)
 	return nil
 }
 

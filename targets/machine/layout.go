@@ -3,7 +3,6 @@ package machine
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -166,5 +165,3 @@ func align(n int64) int64 { return (n + gpt.Align - 1) / gpt.Align * gpt.Align }
 func errNoFile(path, pkg string) error {
 	return fail.WithHint(fail.User, fmt.Errorf("the root has no /%s", path), fmt.Sprintf("add the package %q to the image", pkg))
 }
-
-var errLink = errors.New("too many levels of symbolic links")

@@ -40,24 +40,8 @@ func root(t *testing.T) *tree.Tree {
 	if _, err := os.Stat("/" + grub.Dir + "/kernel.img"); err != nil {
 		missing(t, "grub-pc-bin is not installed")
 	}
-	tr := &tree.Tree{}
-	add := func(e tree.Entry) {
-		e.MTime = epoch.Add(-time.Hour)
-		if e.Mode == 0 {
-			e.Mode = 0o644
-		}
-		tr.Entries = append(tr.Entries, e)
-	}
-	dirs := map[string]bool{}
-	file := func(p string, data string) {
-		for _, d := range append([]string{"."}, above(filepath.Dir(p))...) {
-			if !dirs[d] {
-				dirs[d] = true
-				add(tree.Entry{Path: d, Type: tree.Dir, Mode: 0o755})
-			}
-		}
-		add(tree.Entry{Path: p, Type: tree.File, Data: []byte(data), Size: int64(len(data))})
-	}
+	ed := (&tree.Tree{}).Edit(epoch.Add(-time.Hour))
+	file := func(p string, data string) { ed.Text(p, data, 0o644) }
 	list, err := os.ReadDir("/" + grub.Dir)
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +59,8 @@ func root(t *testing.T) *tree.Tree {
 		file(p, "content of "+p)
 	}
 	file("etc/fstab", "# UNCONFIGURED FSTAB FOR BASE SYSTEM\n")
-	add(tree.Entry{Path: "vmlinuz", Type: tree.Symlink, Mode: 0o777, Link: "boot/vmlinuz-6.12.9-cloud-amd64"})
-	tr.Sort()
-	return tr
+	ed.Link("vmlinuz", "boot/vmlinuz-6.12.9-cloud-amd64")
+	return ed.Tree()
 }
 
 func request(t *testing.T, tr *tree.Tree) targets.Request {
@@ -308,7 +291,7 @@ func content(t *testing.T, tr *tree.Tree, name string) string {
 	if e == nil {
 		t.Fatalf("no %s", name)
 	}
-	b, err := read(e)
+	b, err := e.Text()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,10 +301,10 @@ func content(t *testing.T, tr *tree.Tree, name string) string {
 func TestOwnFilesStay(t *testing.T) {
 	tr := root(t)
 	const fstab, cfg = "LABEL=mine / ext4 defaults 0 1\n", "# mine\n"
-	own := newEditor(tr, epoch)
-	own.text("etc/fstab", fstab)
-	own.text("boot/grub/grub.cfg", cfg)
-	b := prepared(t, own.tree(), Options{})
+	own := tr.Edit(epoch)
+	own.Text("etc/fstab", fstab, 0o644)
+	own.Text("boot/grub/grub.cfg", cfg, 0o644)
+	b := prepared(t, own.Tree(), Options{})
 	if got := content(t, b.tree, "etc/fstab"); got != fstab {
 		t.Errorf("fstab: %s", got)
 	}
@@ -332,12 +315,12 @@ func TestOwnFilesStay(t *testing.T) {
 
 // TestARM64: no BIOS, names of its own, another serial console.
 func TestARM64(t *testing.T) {
-	ed := newEditor(&tree.Tree{}, epoch)
+	ed := (&tree.Tree{}).Edit(epoch)
 	for _, p := range []string{"usr/lib/shim/shimaa64.efi.signed", "usr/lib/shim/mmaa64.efi.signed",
 		"usr/lib/grub/arm64-efi-signed/grubaa64.efi.signed", "boot/vmlinuz-6.12.9-arm64", "boot/initrd.img-6.12.9-arm64"} {
-		ed.text(p, p)
+		ed.Text(p, p, 0o644)
 	}
-	r := request(t, ed.tree())
+	r := request(t, ed.Tree())
 	r.Arch = "arm64"
 	f, d := raw(t, r, Options{Target: "vm"})
 	table, err := gpt.Read(f, d.Size())
@@ -431,29 +414,4 @@ func loop(tr *tree.Tree) *tree.Tree {
 	out.Entries = append(out.Entries, tree.Entry{Path: "vmlinuz", Type: tree.Symlink, Link: "vmlinuz"})
 	out.Sort()
 	return out
-}
-
-func TestLookup(t *testing.T) {
-	tr := &tree.Tree{Entries: []tree.Entry{
-		{Path: ".", Type: tree.Dir},
-		{Path: "abs", Type: tree.Symlink, Link: "/usr/real"},
-		{Path: "lib", Type: tree.Symlink, Link: "usr/lib"},
-		{Path: "out", Type: tree.Symlink, Link: "../../../usr/real"},
-		{Path: "top", Type: tree.Symlink, Link: "/"},
-		{Path: "usr", Type: tree.Dir},
-		{Path: "usr/hard", Type: tree.Hardlink, Link: "usr/real"},
-		{Path: "usr/lib", Type: tree.Dir},
-		{Path: "usr/lib/up", Type: tree.Symlink, Link: "../real"},
-		{Path: "usr/real", Type: tree.File},
-	}}
-	for _, p := range []string{"usr/real", "/usr/real", "abs", "lib/up", "out", "usr/hard", "top/usr/real", "lib/../usr/real"} {
-		if e, err := lookup(tr, p); err != nil || e == nil || e.Path != "usr/real" {
-			t.Errorf("%s leads to %+v (%v)", p, e, err)
-		}
-	}
-	for _, p := range []string{"nonesuch", "usr/nonesuch", "lib/nonesuch"} {
-		if e, err := lookup(tr, p); err != nil || e != nil {
-			t.Errorf("%s leads to %+v (%v)", p, e, err)
-		}
-	}
 }

@@ -33,16 +33,31 @@ type Raw struct {
 	Zeros []sparse.Extent // what Write returns
 }
 
+// Image is a disk that knows how to be written.
+type Image struct {
+	Base string // path of its files without a suffix
+	Size int64  // bytes
+
+	// Write writes it into a new sparse file, and returns the parts whose zeros
+	// count for who writes it to a medium that has been used.
+	Write func(ctx context.Context, f Medium) (zeros []sparse.Extent, err error)
+}
+
+// Build makes all the formats of the disk.
+func (b *Disk) Build(ctx context.Context, formats []Format) ([]targets.Artefact, error) {
+	return Image{b.Path(""), b.Size(), b.Write}.Build(ctx, formats)
+}
+
 // Build writes the disk once, as a sparse file, and all the formats of it side
 // by side. Files get their names in the end, all or none of them.
-func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefact, err error) {
-	raw, err := targets.Create(b.Path(".raw"))
+func (im Image) Build(ctx context.Context, formats []Format) (_ []targets.Artefact, err error) {
+	raw, err := targets.Create(im.Base + ".raw")
 	if err != nil {
 		return nil, err
 	}
 	defer raw.Discard()
 	step := progress.Begin(ctx, "disk image", 0, progress.Bytes)
-	zeros, err := b.file(ctx, raw)
+	zeros, err := im.file(ctx, raw)
 	if err := step.End(err); err != nil {
 		return nil, err
 	}
@@ -54,7 +69,7 @@ func (b *Disk) Build(ctx context.Context, formats []Format) (_ []targets.Artefac
 			g.Go(func() error { _, err := raw.Hash(gctx); return err })
 			continue
 		}
-		out, err := targets.Create(b.Path(f.Suffix))
+		out, err := targets.Create(im.Base + f.Suffix)
 		if err != nil {
 			return nil, errors.Join(err, g.Wait())
 		}
@@ -100,11 +115,11 @@ func (f *Format) make(ctx context.Context, out *targets.Output, raw string, zero
 }
 
 // file writes the disk into a new file.
-func (b *Disk) file(ctx context.Context, f *targets.Output) ([]sparse.Extent, error) {
-	if err := f.Truncate(b.Size()); err != nil {
-		return nil, fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", b.Size(), err))
+func (im Image) file(ctx context.Context, f *targets.Output) ([]sparse.Extent, error) {
+	if err := f.Truncate(im.Size); err != nil {
+		return nil, fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", im.Size, err))
 	}
-	return b.Write(ctx, f)
+	return im.Write(ctx, f)
 }
 
 // Path is where an artefact of the disk goes.

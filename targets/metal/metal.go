@@ -12,7 +12,6 @@ import (
 
 	"cloudy/builder/fail"
 	"cloudy/targets"
-	"cloudy/targets/compress"
 	"cloudy/targets/machine"
 )
 
@@ -86,14 +85,9 @@ func (t Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefac
 	if err != nil {
 		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
 	}
-	list, err := disk.Build(ctx, formats(&r, names))
+	list, err := disk.Build(ctx, machine.FlashFormats(r.BaseName, names))
 	if err != nil {
 		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
 	}
 	return list, nil
-}
-
-// compressions are those of the formats that are a packed disk.
-func compressions() map[string]compress.Format {
-	return map[string]compress.Format{RawZstd: compress.Zstd, RawXZ: compress.XZ, RawGzip: compress.Gzip}
 }

@@ -42,11 +42,14 @@ func (n *names) add(name string) (long []byte, short shortName, err error) {
 	}
 	n.long[folded] = true
 	short, exact := shorten(name)
-	if exact {
-		if !n.short[short] {
-			n.short[short] = true
+	// A name of 8 and 3 letters has no number even when it is not in capitals:
+	// boot ROMs know short names alone, and look for BOOTCODE.BIN.
+	if fits := exact || shortIs(short, folded); fits && !n.short[short] {
+		n.short[short] = true
+		if exact {
 			return nil, short, nil
 		}
+		return longEntries(name, short), short, nil
 	}
 	if short, err = n.numbered(short); err != nil {
 		return nil, short, fmt.Errorf("%q: %w", name, err)
@@ -110,6 +113,15 @@ func shorten(name string) (s shortName, exact bool) {
 		s[0], exact = '_', false
 	}
 	return s, exact
+}
+
+// shortIs says whether a short name spells a name in capitals.
+func shortIs(s shortName, folded string) bool {
+	spelt := strings.TrimRight(string(s[:8]), " ")
+	if ext := strings.TrimRight(string(s[8:]), " "); ext != "" {
+		spelt += "." + ext
+	}
+	return spelt == folded
 }
 
 // numbered puts a numeric tail on the basis, the first that is free.

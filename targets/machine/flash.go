@@ -1,4 +1,4 @@
-package metal
+package machine
 
 import (
 	"bufio"
@@ -9,32 +9,36 @@ import (
 	"cloudy/builder/disk/bmap"
 	"cloudy/targets"
 	"cloudy/targets/compress"
-	"cloudy/targets/machine"
 )
 
-const mediaType = "application/vnd.cloudy.disk.raw"
+// Packings are the formats that are a packed raw disk.
+func Packings() map[string]compress.Format {
+	return map[string]compress.Format{"raw.zst": compress.Zstd, "raw.xz": compress.XZ, "raw.gz": compress.Gzip}
+}
 
-// formats are the files that are made of the disk, and its block map.
-func formats(r *targets.Request, names []string) []machine.Format {
-	var list []machine.Format
+const rawMediaType = "application/vnd.cloudy.disk.raw"
+
+// FlashFormats are the files of a disk that is to be written to a medium
+// ("raw", and Packings), and its block map. base is their name without a suffix.
+func FlashFormats(base string, names []string) []Format {
+	var list []Format
 	for _, name := range names {
-		file := r.BaseName + "." + name
-		f := machine.Format{
-			Name: name, Suffix: "." + name, MediaType: mediaType,
-			Usage: fmt.Sprintf("bmaptool copy --bmap %s.bmap %s /dev/sdX", r.BaseName, file),
+		f := Format{
+			Name: name, Suffix: "." + name, MediaType: rawMediaType,
+			Usage: fmt.Sprintf("bmaptool copy --bmap %s.bmap %s.%s /dev/sdX", base, base, name),
 		}
-		if c, ok := compressions()[name]; ok {
+		if c, ok := Packings()[name]; ok {
 			f.MediaType += c.MediaTypeSuffix()
-			f.Make = func(ctx context.Context, out *targets.Output, raw *machine.Raw, done func(n, total int64)) error {
+			f.Make = func(ctx context.Context, out *targets.Output, raw *Raw, done func(n, total int64)) error {
 				return pack(ctx, out, raw, c, done)
 			}
 		}
 		list = append(list, f)
 	}
-	return append(list, machine.Format{
+	return append(list, Format{
 		Name: "bmap", Suffix: ".bmap", MediaType: "application/vnd.cloudy.bmap+xml",
-		Usage: fmt.Sprintf("%s.bmap says which blocks of the disk image have to be written", r.BaseName),
-		Make: func(ctx context.Context, out *targets.Output, raw *machine.Raw, done func(n, total int64)) error {
+		Usage: fmt.Sprintf("%s.bmap says which blocks of the disk image have to be written", base),
+		Make: func(ctx context.Context, out *targets.Output, raw *Raw, done func(n, total int64)) error {
 			m, err := bmap.Of(ctx, raw.File, raw.Zeros, done)
 			if err != nil {
 				return err
@@ -50,7 +54,7 @@ func formats(r *targets.Request, names []string) []machine.Format {
 
 // pack compresses the disk on all cores, in pieces that can be unpacked side
 // by side.
-func pack(ctx context.Context, out io.Writer, raw *machine.Raw, c compress.Format, done func(n, total int64)) error {
+func pack(ctx context.Context, out io.Writer, raw *Raw, c compress.Format, done func(n, total int64)) error {
 	info, err := raw.Stat()
 	if err != nil {
 		return err
