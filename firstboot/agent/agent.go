@@ -83,6 +83,7 @@ type Agent struct {
 	listener net.Listener
 	stopJoin context.CancelFunc
 	refused  map[string]error // tokens that were refused for ever
+	asked    map[string]asked // tokens that wait for somebody's yes
 	told     map[membership.Name]told
 	lonely   time.Time // since when no member is reachable
 	quiet    map[membership.Name]time.Time
@@ -132,6 +133,7 @@ func New(o Options) *Agent {
 		seeds:    seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
 		wake:     make(chan struct{}, 1),
 		refused:  map[string]error{},
+		asked:    map[string]asked{},
 		told:     map[membership.Name]told{},
 		quiet:    map[membership.Name]time.Time{},
 		health:   map[string]serviceHealth{},
@@ -324,6 +326,7 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil
 	a.told, a.quiet = map[membership.Name]told{}, map[membership.Name]time.Time{}
 	a.refused = map[string]error{}
+	clear(a.asked)
 	clear(a.seen)
 	a.double.losses = nil
 	return nil

@@ -26,6 +26,26 @@ type InviteRequest struct {
 	Lifetime time.Duration   `json:"lifetime"` // nanoseconds
 	Uses     int             `json:"uses"`
 	Role     membership.Role `json:"role"`
+	Approve  bool            `json:"approve,omitempty"` // each node waits until somebody approves it here
+}
+
+// PendingInfo is a node that waits to be let in.
+type PendingInfo struct {
+	Name membership.Name `json:"name"`
+	Host string          `json:"host"`
+	At   time.Time       `json:"at"`
+}
+
+// DecideRequest lets a node that waits in, or keeps it out.
+type DecideRequest struct {
+	Name    membership.Name `json:"name"`
+	Approve bool            `json:"approve"`
+}
+
+// ServiceRequest turns a service of this node on or off.
+type ServiceRequest struct {
+	Name string `json:"name"`
+	On   bool   `json:"on"`
 }
 
 // InviteAnswer is a new invitation.
@@ -108,6 +128,12 @@ func (a *Agent) control() http.Handler {
 	handle("GET /members", func(*http.Request) (any, error) { return a.Members(), nil })
 	handle("GET /services", func(r *http.Request) (any, error) { return a.Search(r.URL.Query().Get("type")), nil })
 	handle("GET /invitations", func(*http.Request) (any, error) { return a.invitations() })
+	handle("GET /pending", func(*http.Request) (any, error) { return a.Pending() })
+	handle("GET /own", func(*http.Request) (any, error) { return a.OwnServices(), nil })
+	handle("POST /decide", with(a.decide))
+	handle("POST /service", with(func(ctx context.Context, q ServiceRequest) (struct{}, error) {
+		return struct{}{}, a.SetService(ctx, q.Name, q.On)
+	}))
 	handle("POST /invite", with(a.invite))
 	handle("POST /cancel", with(a.cancel))
 	handle("POST /join", with(a.typeIn))
@@ -167,7 +193,7 @@ func (a *Agent) invite(_ context.Context, q InviteRequest) (InviteAnswer, error)
 		return InviteAnswer{}, errors.New("this node has no address that others reach")
 	}
 	token, v, err := l.Issue(a.id.Private(), join.Offer{
-		Mesh: a.roster.Mesh().ID, Endpoints: at[:min(len(at), 4)], Lifetime: q.Lifetime, Uses: q.Uses, Role: q.Role,
+		Mesh: a.roster.Mesh().ID, Endpoints: at[:min(len(at), 4)], Lifetime: q.Lifetime, Uses: q.Uses, Role: q.Role, Approve: q.Approve,
 	})
 	return InviteAnswer{token, v.ID(), time.Unix(v.Expires, 0)}, err
 }
@@ -178,6 +204,27 @@ func (a *Agent) cancel(_ context.Context, id string) (struct{}, error) {
 		return struct{}{}, err
 	}
 	return struct{}{}, l.Cancel(id)
+}
+
+// Pending returns the nodes that wait here to be let in.
+func (a *Agent) Pending() ([]PendingInfo, error) {
+	_, l, err := a.member()
+	if err != nil {
+		return nil, err
+	}
+	out := []PendingInfo{}
+	for _, w := range l.Waiting() {
+		out = append(out, PendingInfo{w.Key.Name(), w.Host, time.Unix(w.At, 0)})
+	}
+	return out, nil
+}
+
+func (a *Agent) decide(_ context.Context, q DecideRequest) (struct{}, error) {
+	_, l, err := a.member()
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, l.Decide(q.Name, q.Approve)
 }
 
 // typeIn takes an invitation from a person.

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"time"
 
+	"cloudy/firstboot/avahi"
 	"cloudy/firstboot/durable"
 	"cloudy/firstboot/join"
 	"cloudy/firstboot/membership"
@@ -146,19 +149,30 @@ func (a *Agent) tryInvitations(ctx context.Context) error {
 		return fmt.Errorf("no invitation: put one into %s on the boot partition, or run cloudy-node join: %w", seed.FileName, errWaiting)
 	}
 	var errs []error
-	open := false // something is worth another attempt
+	open := false    // something is worth another attempt
+	waiting := false // for somebody's yes
 	for _, s := range seeds {
 		a.mu.Lock()
-		err := a.refused[s.Token]
+		err, was := a.refused[s.Token], a.asked[s.Token]
 		a.mu.Unlock()
-		if err == nil {
+		if err == nil && time.Now().Before(was.next) {
+			err = was.err
+		} else if err == nil {
 			err = a.tryInvitation(ctx, s)
 		}
 		if err == nil {
 			return nil
 		}
 		var ref *join.Refusal
-		if (errors.As(err, &ref) && ref.Permanent()) || errors.Is(err, membership.ErrFormat) || errors.Is(err, membership.ErrSignature) {
+		if errors.As(err, &ref) && ref.Code == join.CodePending {
+			waiting = true
+			if !time.Now().Before(was.next) {
+				was = asked{was.n + 1, time.Now().Add(askAgain(was.n)), err}
+				a.mu.Lock()
+				a.asked[s.Token] = was
+				a.mu.Unlock()
+			}
+		} else if (errors.As(err, &ref) && ref.Permanent()) || errors.Is(err, membership.ErrFormat) || errors.Is(err, membership.ErrSignature) {
 			a.mu.Lock()
 			a.refused[s.Token] = err
 			a.mu.Unlock()
@@ -168,10 +182,25 @@ func (a *Agent) tryInvitations(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("invitation %s: %w", s.Origin, err))
 	}
 	err := errors.Join(errs...)
+	if waiting && !open {
+		return fmt.Errorf("%w: %w", err, errWaiting)
+	}
 	if !open {
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err
+}
+
+// asked is an invitation whose member answered that somebody has to approve.
+type asked struct {
+	n    int       // how often
+	next time.Time // before it is not asked again
+	err  error
+}
+
+// askAgain is how long to wait for a person: longer each time, up to a minute.
+func askAgain(n int) time.Duration {
+	return 5*time.Second + mathrand.N(min(5*time.Second<<min(n, 10), 55*time.Second))
 }
 
 func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
@@ -187,7 +216,7 @@ func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
 	}
 	client := join.Client{Private: a.id.Private()}
 	var errs []error
-	for _, to := range append(slices.Clone(v.Endpoints), a.peers(ctx)...) {
+	for to := range a.endpointsOf(ctx, v) {
 		adm, err := client.Join(ctx, to, v, req)
 		if err != nil {
 			var ref *join.Refusal
@@ -203,7 +232,7 @@ func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
 		return a.admitted(adm, s, local)
 	}
 	if len(errs) == 0 {
-		return fmt.Errorf("the invitation names no address: %w", membership.ErrFormat)
+		return errors.New("the invitation names no address, and no neighbour announces its issuer")
 	}
 	return errors.Join(errs...)
 }
@@ -232,6 +261,60 @@ func (a *Agent) admitted(adm join.Admission, s seed.Seed, local []netip.Addr) er
 	}
 	a.log.Info("admitted", "network", adm.Mesh.Network, "nat", st.NAT)
 	return a.enter(st)
+}
+
+// endpointsOf goes through the places where the issuer may be: those that it
+// wrote down, those of the configuration, and when none of these helps those
+// that a neighbour announces. Any of them is a hint and no more: who answers
+// there must prove to have the issuer's key.
+func (a *Agent) endpointsOf(ctx context.Context, v membership.Invitation) iter.Seq[netip.AddrPort] {
+	return func(yield func(netip.AddrPort) bool) {
+		tried := map[netip.AddrPort]bool{}
+		for _, more := range []func(context.Context) []netip.AddrPort{
+			func(context.Context) []netip.AddrPort { return v.Endpoints },
+			a.peers,
+			func(ctx context.Context) []netip.AddrPort { return a.neighbours(ctx, v.Issuer.Name()) },
+		} {
+			for _, to := range more(ctx) {
+				if tried[to] {
+					continue
+				}
+				tried[to] = true
+				if !yield(to) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// joinType is the DNS-SD type under which members announce their endpoint to
+// their neighbours, with the node's name and the beginning of the mesh's ID.
+const joinType = "_cloudy-join._tcp"
+
+// neighbours returns what is announced as the issuer's endpoint on the local
+// networks.
+func (a *Agent) neighbours(ctx context.Context, issuer membership.Name) []netip.AddrPort {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	list, err := avahi.Browse(ctx, joinType)
+	if err != nil {
+		a.log.Debug("no look at the neighbours", "error", err)
+	}
+	var out []netip.AddrPort
+	for _, x := range list {
+		if x.TXT["i"] == string(issuer) && membership.Reachable(x.Addr) && !slices.Contains(out, netip.AddrPortFrom(x.Addr, x.Port)) && len(out) < 8 {
+			out = append(out, netip.AddrPortFrom(x.Addr, x.Port))
+		}
+	}
+	return out
+}
+
+// endpointService is the node's own announcement of it.
+func (a *Agent) endpointService() membership.Service {
+	return membership.Service{Name: "Cloudy " + string(a.id.Name()), Type: joinType, Port: uint16(a.conf.Mesh.JoinPort), TXT: map[string]string{
+		"v": "1", "i": string(a.id.Name()), "m": a.roster.Mesh().ID.String()[:8],
+	}}
 }
 
 // peers returns the configured join endpoints.

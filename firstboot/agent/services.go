@@ -187,7 +187,12 @@ func (a *Agent) stageAnnounce(ctx context.Context) (string, error) {
 		a.avahi = p
 		a.mu.Unlock()
 	}
-	if err := p.Set(a.host, list); err != nil {
+	shown := list
+	if a.certs[0].Role == membership.RoleInviter {
+		// For neighbours alone: the mesh knows its members.
+		shown = append(slices.Clone(list), a.endpointService())
+	}
+	if err := p.Set(a.host, shown); err != nil {
 		return "", err
 	}
 	detail := fmt.Sprintf("%d services announced", len(list))

@@ -57,7 +57,8 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 	root.PersistentFlags().StringVar(&a.root, "root", "/", "folder that stands for /")
 	root.PersistentFlags().MarkHidden("root")
 	root.AddCommand(a.runCmd(), a.identityCmd(), a.carryOutCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
-		a.servicesCmd(), a.publishCmd(), a.unpublishCmd(), a.revokeCmd(), a.resetCmd(), a.passwordCmd())
+		a.approveCmd(true), a.approveCmd(false), a.servicesCmd(), a.searchCmd(), a.publishCmd(), a.unpublishCmd(),
+		a.revokeCmd(), a.resetCmd(), a.doctorCmd(), a.passwordCmd())
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)

@@ -132,6 +132,7 @@ func (a *app) inviteCmd() *cobra.Command {
 	f.DurationVar(&q.Lifetime, "expires", 72*time.Hour, "how long it is good")
 	f.IntVar(&q.Uses, "uses", 1, "how many nodes it admits")
 	f.BoolVar(&inviter, "inviter", false, "who joins with it may invite others")
+	f.BoolVar(&q.Approve, "approve", false, "each node that comes with it waits until you approve it")
 	f.BoolVar(&noQR, "no-qr", false, "no QR code")
 	f.BoolVar(&asJSON, "json", false, "as JSON")
 	f.BoolVar(&list, "list", false, "list the invitations given out here")
@@ -219,11 +220,14 @@ func (a *app) joinCmd() *cobra.Command {
 }
 
 func (a *app) membersCmd() *cobra.Command {
-	var asJSON bool
+	var asJSON, pending bool
 	c := &cobra.Command{
 		Use: "members", Short: "List the mesh's members", Args: cobra.NoArgs,
-		Example: "  cloudy-node members",
+		Example: "  cloudy-node members\n  cloudy-node members --pending",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if pending {
+				return a.printPending(c, asJSON)
+			}
 			var list []agent.MemberInfo
 			if err := a.talk(c.Context(), "GET", "/members", nil, &list); err != nil {
 				return err
@@ -247,35 +251,7 @@ func (a *app) membersCmd() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	return c
-}
-
-func (a *app) servicesCmd() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "services [TYPE]", Aliases: []string{"search"}, Short: "List the services in the mesh", Args: cobra.MaximumNArgs(1),
-		Example: "  cloudy-node services _tahoe-lafs._tcp",
-		RunE: func(c *cobra.Command, args []string) error {
-			path := "/services"
-			if len(args) == 1 {
-				path += "?type=" + args[0]
-			}
-			var list []agent.Found
-			if err := a.talk(c.Context(), "GET", path, nil, &list); err != nil {
-				return err
-			}
-			if asJSON {
-				return a.json(list)
-			}
-			w := tabwriter.NewWriter(a.out, 2, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tTYPE\tHOST\tADDRESS\tPORT")
-			for _, s := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", s.Name, s.Type, s.Host, s.Address4, s.Port)
-			}
-			return w.Flush()
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	c.Flags().BoolVar(&pending, "pending", false, "those who wait here to be let in")
 	return c
 }
 
@@ -324,19 +300,5 @@ func (a *app) revokeCmd() *cobra.Command {
 	}
 	c.Flags().BoolVar(&q.Subtree, "subtree", false, "and everybody whom it admitted")
 	c.Flags().StringVar(&q.Reason, "reason", "", "why, for people")
-	return c
-}
-
-func (a *app) resetCmd() *cobra.Command {
-	var q agent.ResetRequest
-	c := &cobra.Command{
-		Use: "reset", Short: "Leave the mesh", Args: cobra.NoArgs,
-		Long:    "Takes the node out of its mesh and forgets it. With --identity the node also gets new keys, a new name\nand new SSH host keys: it is another node then. A new invitation brings it back.",
-		Example: "  cloudy-node reset --identity",
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.talk(c.Context(), "POST", "/reset", q, nil)
-		},
-	}
-	c.Flags().BoolVar(&q.Identity, "identity", false, "new keys and names, too")
 	return c
 }

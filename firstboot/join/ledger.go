@@ -34,6 +34,13 @@ type Issued struct {
 	At         int64                 `json:"at"` // Unix seconds
 	Cancelled  bool                  `json:"cancelled,omitempty"`
 	Used       []Use                 `json:"used,omitempty"`
+
+	// Approve says that somebody has to say yes to each node. Those that
+	// asked and wait, and what was said to others:
+	Approve  bool             `json:"approve,omitempty"`
+	Waiting  []Applicant      `json:"waiting,omitempty"`
+	Approved []membership.Key `json:"approved,omitempty"`
+	Denied   []membership.Key `json:"denied,omitempty"`
 }
 
 // Ledger is the invitations of this node and who used them, on disk before
@@ -83,6 +90,7 @@ type Offer struct {
 	Uses      int
 	Role      membership.Role
 	Holder    *membership.Key
+	Approve   bool // each node that comes with it waits until somebody approves
 }
 
 // Issue writes an invitation down and returns its text.
@@ -103,7 +111,7 @@ func (l *Ledger) Issue(private ed25519.PrivateKey, o Offer) (string, membership.
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list[v.Nonce] = &Issued{Invitation: v, At: now.Unix()}
+	l.list[v.Nonce] = &Issued{Invitation: v, At: now.Unix(), Approve: o.Approve}
 	return token, v, l.save()
 }
 
@@ -127,7 +135,8 @@ func (l *Ledger) List() []Issued {
 	var out []Issued
 	for _, i := range l.list {
 		c := *i
-		c.Used = slices.Clone(i.Used)
+		c.Used, c.Waiting = slices.Clone(i.Used), slices.Clone(i.Waiting)
+		c.Approved, c.Denied = slices.Clone(i.Approved), slices.Clone(i.Denied)
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b Issued) int { return cmp.Compare(a.At, b.At) })
@@ -157,8 +166,14 @@ func (l *Ledger) Redeem(v membership.Invitation, key membership.Key, host string
 		return nil, refusal(409, CodeUsed, "this invitation was used by another node")
 	case i.Cancelled:
 		return nil, refusal(410, CodeCancelled, "this invitation was taken back")
+	case slices.Contains(i.Denied, key):
+		return nil, refusal(403, CodeDenied, "this node was not let in")
+	case i.Approve && slices.Contains(i.Approved, key):
+		// It came in time, and somebody took theirs to say yes.
 	case l.now().Unix() >= v.Expires:
 		return nil, refusal(410, CodeExpired, "this invitation has expired")
+	case i.Approve:
+		return nil, l.wait(i, key, host)
 	}
 	chain, err := admit()
 	if err != nil {

@@ -87,6 +87,7 @@ const (
 	CodeDouble    = "double"       // 409: a newer record of the same key is known
 	CodeExpired   = "expired"      // 410
 	CodeCancelled = "cancelled"    // 410
+	CodeDenied    = "denied"       // 403: somebody said no
 	CodeBusy      = "busy"         // 429: asked too often
 	CodePending   = "pending"      // 202: somebody has to approve
 	CodeNotYet    = "not-a-member" // 503: the member is not in the mesh itself

@@ -1,0 +1,219 @@
+// Package doctor looks at what a node needs and says what is wrong with it
+// and what to do. It changes nothing and needs no running agent.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/godbus/dbus/v5"
+	"golang.org/x/sys/unix"
+
+	"cloudy/firstboot/agent"
+	"cloudy/firstboot/nodeconfig"
+)
+
+// State is how a check came out.
+type State string
+
+// The states of a check.
+const (
+	OK   State = "ok"
+	Warn State = "warn" // something will not work, the node does
+	Bad  State = "bad"
+)
+
+// Check is one thing that was looked at.
+type Check struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`
+	Do     string `json:"do,omitempty"` // what to do, where it is not ok
+}
+
+// Host is what is looked at.
+type Host struct {
+	Root   string // "/" on a node
+	Config nodeconfig.Config
+	Status *agent.Status // of the running agent, or nil
+}
+
+func ok(name, format string, args ...any) Check {
+	return Check{Name: name, State: OK, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Run makes all checks.
+func Run(ctx context.Context, h Host) []Check {
+	return []Check{h.agent(), h.tincd(ctx), h.tun(), h.ip(), h.avahi(ctx), h.clock(), h.entropy(), h.state(), h.ports(), h.network(), h.mesh()}
+}
+
+func (h Host) path(p string) string { return filepath.Join(h.Root, p) }
+
+func (h Host) agent() Check {
+	if h.Status == nil {
+		return Check{"agent", Bad, "the agent does not answer", "if it was not started just now: systemctl start cloudy-node; look why it ended: journalctl -u cloudy-node"}
+	}
+	for _, s := range h.Status.Stages {
+		switch s.State {
+		case agent.Failed:
+			return Check{"agent", Bad, s.Name + ": " + s.Error, fmt.Sprintf("it tries again by itself, next at %s", s.Next.Format(time.TimeOnly))}
+		case agent.Refused:
+			return Check{"agent", Bad, s.Name + ": " + s.Error, "ask for a new invitation and give it to cloudy-node join"}
+		case agent.Waiting:
+			return Check{"agent", Warn, s.Name + ": " + s.Error, "nothing is broken; it goes on when what it waits for is there"}
+		}
+	}
+	return ok("agent", "every stage is done or under way")
+}
+
+func (h Host) tincd(ctx context.Context) Check {
+	path, err := exec.LookPath("tincd")
+	if err != nil {
+		path = "/usr/sbin/tincd" // not in every user's path
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return Check{"tincd", Bad, "tincd does not run: " + err.Error(), "install the package tinc"}
+	}
+	version, _, _ := strings.Cut(string(out), "\n")
+	if !strings.Contains(version, " 1.0.") {
+		return Check{"tincd", Bad, version + ": another version than the mesh's", "install tinc 1.0, as Debian has it"}
+	}
+	return ok("tincd", "%s", version)
+}
+
+func (h Host) tun() Check {
+	f, err := os.OpenFile("/dev/net/tun", os.O_RDWR, 0)
+	switch {
+	case err == nil:
+		f.Close()
+		return ok("tun device", "/dev/net/tun can be opened")
+	case errors.Is(err, os.ErrPermission):
+		return Check{"tun device", Warn, "/dev/net/tun cannot be opened by this user", "run cloudy-node doctor as root; in a container, the host must allow character device 10:200"}
+	}
+	return Check{"tun device", Bad, err.Error(), "modprobe tun; in a container, the host must give it /dev/net/tun (LXC: lxc.mount.entry and lxc.cgroup2.devices.allow = c 10:200 rwm)"}
+}
+
+func (h Host) ip() Check {
+	if _, err := exec.LookPath("ip"); err != nil {
+		return Check{"ip", Bad, "the program ip is missing", "install the package iproute2"}
+	}
+	return ok("ip", "there")
+}
+
+func (h Host) avahi(ctx context.Context) Check {
+	const do = "install and start avahi-daemon and dbus; without them the node is in the mesh, and cloudy-node services works, but programs see nothing by mDNS"
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	if err != nil {
+		return Check{"avahi", Warn, "no system bus: " + err.Error(), do}
+	}
+	defer conn.Close()
+	var version string
+	if err := conn.Object("org.freedesktop.Avahi", "/").CallWithContext(ctx, "org.freedesktop.Avahi.Server.GetVersionString", 0).Store(&version); err != nil {
+		return Check{"avahi", Warn, "avahi-daemon does not answer: " + err.Error(), do}
+	}
+	return ok("avahi", "%s", version)
+}
+
+// oldest is a time that has passed for good: before it a clock is wrong.
+var oldest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func (h Host) clock() Check {
+	now := time.Now().UTC()
+	if now.Before(oldest) {
+		return Check{"clock", Warn, "the clock says " + now.Format(time.DateOnly), "the mesh does not mind, but services with certificates do: let systemd-timesyncd reach a time server, or give the board a battery"}
+	}
+	var t unix.Timex
+	if state, err := unix.Adjtimex(&t); err == nil && state == 5 { // TIME_ERROR, adjtimex(2): not synchronised
+		return Check{"clock", Warn, now.Format(time.DateTime) + " UTC, and nothing keeps it right", "let systemd-timesyncd run and reach a time server; the mesh itself needs no clock"}
+	}
+	return ok("clock", "%s UTC", now.Format(time.DateTime))
+}
+
+func (h Host) entropy() Check {
+	var b [1]byte
+	if _, err := unix.Getrandom(b[:], unix.GRND_NONBLOCK); errors.Is(err, unix.EAGAIN) {
+		return Check{"random numbers", Bad, "the kernel has none yet, and keys wait for them", "wait, or give the board traffic: a key press, the network, a hardware generator"}
+	}
+	return ok("random numbers", "there are")
+}
+
+func (h Host) state() Check {
+	dir := h.path(agent.StateDir)
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return Check{"state", Bad, dir + ": " + err.Error(), "it is made at boot: systemctl restart cloudy-identity"}
+	}
+	free := uint64(fs.Bavail) * uint64(fs.Bsize)
+	switch {
+	case fs.Flags&unix.ST_RDONLY != 0:
+		return Check{"state", Bad, dir + " is read-only", "the card may be worn out: look at dmesg, and run fsck from another machine"}
+	case free < 8<<20:
+		return Check{"state", Bad, fmt.Sprintf("%s has %d kB left", dir, free>>10), "make room: journalctl --vacuum-size=50M, apt-get clean"}
+	}
+	return ok("state", "%s, %d MB left", dir, free>>20)
+}
+
+// ports looks whether the mesh's ports are the agent's or free.
+func (h Host) ports() Check {
+	m := h.Config.Mesh
+	member := h.Status != nil && h.Status.Network != ""
+	for _, p := range []struct {
+		port int
+		of   string
+	}{{m.TincPort, "tincd"}, {m.JoinPort, "the join endpoint"}} {
+		c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", p.port), 3*time.Second)
+		if err == nil {
+			c.Close()
+		}
+		switch {
+		case member && err != nil:
+			return Check{"ports", Bad, fmt.Sprintf("nothing answers at port %d of %s", p.port, p.of), "look at cloudy-node status and systemctl status cloudy-mesh, and for a firewall on this machine"}
+		case !member && err == nil:
+			return Check{"ports", Bad, fmt.Sprintf("port %d, which is for %s, is another program's", p.port, p.of), fmt.Sprintf("find it: ss -tlnp 'sport = :%d'", p.port)}
+		}
+	}
+	return ok("ports", "%d and %d", m.TincPort, m.JoinPort)
+}
+
+func (h Host) network() Check {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return Check{"network", Bad, err.Error(), "look at ip addr"}
+	}
+	var have []string
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok && n.IP.IsGlobalUnicast() && (h.Status == nil || n.IP.String() != h.Status.Address4 && n.IP.String() != h.Status.Address6) {
+			have = append(have, n.IP.String())
+		}
+	}
+	if len(have) == 0 {
+		return Check{"network", Bad, "this node has no address outside of the mesh", "plug in the cable; look at networkctl and ip addr"}
+	}
+	return ok("network", "%s", strings.Join(have, " "))
+}
+
+func (h Host) mesh() Check {
+	s := h.Status
+	switch {
+	case s == nil || s.Network == "":
+		return Check{"mesh", Warn, "this node is in no mesh", "cloudy-node join, with an invitation of a member"}
+	case s.Members == 1:
+		return ok("mesh", "%s, alone so far", s.Network)
+	case s.Alive <= 1:
+		return Check{"mesh", Bad, fmt.Sprintf("none of %d other members is heard of", s.Members-1),
+			fmt.Sprintf("can this node reach theirs? cloudy-node members --json has their addresses; TCP and UDP port %d and TCP port %d must pass", h.Config.Mesh.TincPort, h.Config.Mesh.JoinPort)}
+	}
+	return ok("mesh", "%s, %d of %d members alive, %s", s.Network, s.Alive, s.Members, s.Address4)
+}
