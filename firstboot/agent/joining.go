@@ -223,6 +223,7 @@ func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
 			if errors.As(err, &ref) {
 				return err // by the issuer itself: its key is pinned
 			}
+			a.log.Debug("no answer that counts", "at", to, "error", err)
 			errs = append(errs, err)
 			continue
 		}
