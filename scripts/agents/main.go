@@ -35,7 +35,7 @@ var targets = map[string][]string{
 
 // flags give the same bits from the same sources wherever and whenever they
 // are built: no path, no revision.
-var flags = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"}
+var flags = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=nethttpomithttp2"}
 
 const (
 	source = "./firstboot/cmd/cloudy-node"
