@@ -3,7 +3,8 @@ package recipes
 
 import "embed"
 
-// FS has the recipes at its top, and those of boards in boards/.
+// FS has the recipes at its top, those of boards in boards/, and lab files in
+// labs/.
 //
-//go:embed *.hcl boards/*.hcl
+//go:embed *.hcl boards/*.hcl labs/*.hcl
 var FS embed.FS

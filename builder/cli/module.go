@@ -33,7 +33,7 @@ func (a *App) Source() (*recipe.Source, error) {
 
 func hasRecipe(dir string) bool {
 	files, err := filepath.Glob(filepath.Join(dir, "*.hcl"))
-	return err == nil && len(files) > 0
+	return err == nil && slices.ContainsFunc(files, func(f string) bool { return !strings.HasSuffix(f, recipe.LabSuffix) })
 }
 
 // Module loads the recipe with the variables of the command line and the

@@ -42,6 +42,7 @@ func verbs(a *App) []*cobra.Command {
 		a.keyCommand(),
 		a.signCommand(),
 		a.verifyCommand(),
+		a.labCommand(),
 		a.cacheCommand(),
 		a.doctorCommand(),
 		a.versionCommand(),

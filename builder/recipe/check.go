@@ -98,6 +98,9 @@ func foreignBlocks() map[string]string {
 		"source":  "What is built is an image block, what it is packed into its target blocks.",
 		"build":   "What is built is an image block, what it is packed into its target blocks.",
 		"output":  "cloudy show prints the resolved image.",
+		"lab":     "This is a lab file: end its name in .lab.hcl, or put it into a folder of its own.",
+		"site":    "It belongs into a lab file, whose name ends in .lab.hcl.",
+		"link":    "It belongs into a lab file, whose name ends in .lab.hcl.",
 	}
 }
 

@@ -100,3 +100,23 @@ func (s *Source) WriteTo(dir string) ([]string, error) {
 	}
 	return files, nil
 }
+
+// EmbeddedLab returns the built-in lab file of that name, or nil, and the
+// names of all.
+func EmbeddedLab(name string) (*Source, []string) {
+	sub, err := fs.Sub(recipes.FS, "labs")
+	if err != nil {
+		return nil, nil
+	}
+	files, _ := fs.Glob(sub, "*.hcl")
+	var found *Source
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(f, ".hcl"))
+		if f == name+".hcl" {
+			found = NewSource(sub, "embedded/labs")
+			found.only = f
+		}
+	}
+	return found, names
+}

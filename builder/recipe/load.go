@@ -32,6 +32,8 @@ type Module struct {
 	order     map[string][]string                    // kind -> names as they stand
 	broken    map[hclsyntax.Expression]bool
 	overlays  map[string]bool // folders of overlays/
+	// incomplete: a file cannot be read, or is no HCL.
+	incomplete bool
 
 	mu     sync.Mutex
 	images map[imageKey]*evaluated
@@ -44,8 +46,19 @@ type imageKey struct{ name, arch string }
 // architecture. The module is returned with mistakes, too, for rendering
 // them; its images can be used only when diags has no errors.
 func Load(ctx context.Context, src *Source, opts Options) (*Module, Diagnostics) {
+	m := newModule(src, Schema())
+	diags := m.load(ctx, opts)
+	if m.incomplete {
+		return m, tidy(diags)
+	}
+	diags = append(diags, m.findOverlays()...)
+	diags = append(diags, m.evaluateAll(ctx)...)
+	return m, tidy(diags)
+}
+
+func newModule(src *Source, schema *Block) *Module {
 	m := &Module{
-		schema: Schema(), source: src, sources: map[string][]byte{}, variables: map[string]*Variable{},
+		schema: schema, source: src, sources: map[string][]byte{}, variables: map[string]*Variable{},
 		locals: map[string]*hclsyntax.Attribute{}, blocks: map[string]map[string]*hclsyntax.Block{}, order: map[string][]string{},
 		broken: map[hclsyntax.Expression]bool{}, overlays: map[string]bool{},
 		images: map[imageKey]*evaluated{}, scopes: map[string]*scope{},
@@ -53,25 +66,30 @@ func Load(ctx context.Context, src *Source, opts Options) (*Module, Diagnostics)
 	for _, b := range m.schema.Blocks {
 		m.blocks[b.Name] = map[string]*hclsyntax.Block{}
 	}
-	files, auto, err := src.list()
+	return m
+}
+
+// load reads all files, checks their shape and sets the variables. Nothing
+// can be evaluated when the module is incomplete after it.
+func (m *Module) load(_ context.Context, opts Options) Diagnostics {
+	m.incomplete = true
+	files, auto, err := m.source.list()
 	if err != nil {
-		return m, Diagnostics{Errorf(Range{}, "", "Cannot read the recipe folder: %v", plainPathError(err))}
+		return Diagnostics{Errorf(Range{}, "", "Cannot read the recipe folder: %v", plainPathError(err))}
 	}
 	if len(files) == 0 {
-		return m, Diagnostics{Errorf(Range{}, "`cloudy init` writes the built-in recipes to a folder.", "There is no recipe here: no file ends in .hcl")}
+		return Diagnostics{Errorf(Range{}, "`cloudy init` writes the built-in recipes to a folder.", "There is no recipe here: no file ends in .hcl")}
 	}
 	bodies, syntax := m.parse(files)
 	diags := m.check(bodies, !syntax.HasErrors())
 	diags = append(syntax, diags...)
 	if syntax.HasErrors() {
-		return m, tidy(diags)
+		return diags
 	}
+	m.incomplete = false
 	diags = append(diags, m.declareVariables(m.listed(bodies, "variable"))...)
 	diags = append(diags, m.assignVariables(opts, auto)...)
-	diags = append(diags, m.validateVariables()...)
-	diags = append(diags, m.findOverlays()...)
-	diags = append(diags, m.evaluateAll(ctx)...)
-	return m, tidy(diags)
+	return append(diags, m.validateVariables()...)
 }
 
 func (m *Module) parse(files []string) ([]*hclsyntax.Body, Diagnostics) {

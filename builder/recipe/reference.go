@@ -39,6 +39,27 @@ wrong type is a mistake and never ignored; ` + "`cloudy validate`" + ` finds all
 	return []byte(b.String())
 }
 
+// LabReference writes the reference of lab files in Markdown, out of their
+// schema.
+func LabReference() []byte {
+	var b strings.Builder
+	b.WriteString(`# Lab files
+
+<!-- Made from the schema by "go generate ./builder/recipe"; do not edit. -->
+
+A lab file says what ` + "`cloudy lab up FILE`" + ` starts: nodes at sites, and links between the sites. It is written as recipes
+are ([the recipe language](recipe.md)), with the same values, functions, ` + "`variable`" + ` and ` + "`locals`" + `; variables are set by the environment
+(` + "`CLOUDY_VAR_NAME`" + `). One file is one lab. Names of sites, links and nodes are all different, so that a command knows what is meant.
+[Labs](../lab.md) says how they run.
+`)
+	for _, c := range LabSchema().Blocks {
+		if c.Name != "variable" && c.Name != "locals" {
+			writeBlock(&b, c, nil)
+		}
+	}
+	return []byte(b.String())
+}
+
 // anchor is what a Markdown renderer makes of the heading of a block.
 func anchor(path ...string) string { return strings.ToLower(strings.Join(path, "--")) }
 

@@ -12,24 +12,25 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// TestReferenceIsCurrent compares the reference with the schema.
+// TestReferenceIsCurrent compares the references with the schemas.
 func TestReferenceIsCurrent(t *testing.T) {
-	const name = "../../docs/reference/recipe.md"
-	want := Reference()
-	if *update {
-		if err := os.MkdirAll("../../docs/reference", 0o755); err != nil {
+	for name, want := range map[string][]byte{"recipe.md": Reference(), "lab.md": LabReference()} {
+		path := "../../docs/reference/" + name
+		if *update {
+			if err := os.MkdirAll("../../docs/reference", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(name, want, 0o644); err != nil {
-			t.Fatal(err)
+		if !bytes.Equal(got, want) {
+			t.Errorf("docs/reference/%s is not what the schema gives; run go generate ./builder/recipe", name)
 		}
-	}
-	got, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Error("docs/reference/recipe.md is not what the schema gives; run go generate ./builder/recipe")
 	}
 }
 

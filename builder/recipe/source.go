@@ -94,6 +94,7 @@ func (s *Source) list() (module, auto []string, err error) {
 			auto = append(auto, name)
 		case strings.HasSuffix(name, varSuffix):
 		case s.only != "" && name != s.only:
+		case strings.HasSuffix(name, LabSuffix) && name != s.only:
 		case strings.HasSuffix(name, ".hcl") || name == s.only:
 			module = append(module, name)
 		}

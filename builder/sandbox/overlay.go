@@ -70,6 +70,15 @@ func probeOverlay(dir string) error {
 	return nil
 }
 
+// MountOverlay is Overlay for a process that has a mount namespace of its own
+// from elsewhere, and that no Sandbox is in. The view lasts as long as the namespace.
+func MountOverlay(layers []string, upper, work, at string) error {
+	if err := clearWork(work); err != nil {
+		return err
+	}
+	return mountOverlay(layers, upper, work, at)
+}
+
 // mountOverlay mounts a view of layers, the topmost first, at a directory.
 func mountOverlay(layers []string, upper, work, at string) error {
 	// Descriptors instead of paths: no character needs escaping and the

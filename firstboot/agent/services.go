@@ -23,6 +23,11 @@ import (
 const (
 	healthInterval = 30 * time.Second
 	healthTimeout  = 5 * time.Second
+
+	// A service that is down may be starting, so it is looked at sooner; one
+	// that was started just now, at once.
+	downInterval = tick
+	settling     = 500 * time.Millisecond
 )
 
 type serviceHealth struct {
@@ -47,6 +52,9 @@ func (a *Agent) stageServices(ctx context.Context) (string, error) {
 		interval := healthInterval
 		if s.Health != nil {
 			interval = cmp.Or(time.Duration(s.Health.Interval), interval)
+		}
+		if !h.ok {
+			interval = min(interval, downInterval)
 		}
 		if time.Since(h.at) >= interval {
 			h = a.checkService(ctx, s)
@@ -84,7 +92,8 @@ func (a *Agent) checkService(ctx context.Context, s nodeconfig.Service) serviceH
 			return serviceHealth{text: err.Error(), at: time.Now()}
 		}
 		if !a.privileged() {
-			return serviceHealth{text: unit + " is being started", at: time.Now()}
+			time.AfterFunc(settling, a.Wake)
+			return serviceHealth{text: unit + " is being started", at: time.Now().Add(settling - downInterval)}
 		}
 		break // all of them were started
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"cloudy/builder/cli"
+	"cloudy/builder/lab"
 	"cloudy/builder/sandbox"
 )
 
@@ -15,6 +16,7 @@ func main() {
 	// The sandbox re-executes this binary as a helper of its own; such a
 	// process does not come back from here.
 	sandbox.Init()
+	lab.Init()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// The first signal asks for an orderly end; a second one ends at once.
