@@ -78,4 +78,4 @@ docs: ## write the generated parts of docs/
 
 clean: ## remove what was built here (the store of downloads stays: cloudy cache gc)
 	rm -rf $(BIN) $(OUT)
-	rm -f builder/nodeagent/embedded/*.zst builder/nodeagent/embedded/index.json
+	rm -f builder/nodeagent/embedded/*.zst builder/nodeagent/embedded/*.json

@@ -175,6 +175,6 @@ image "metal" {
   grow = true
 
   target "metal" {
-    formats = ["raw.zst"]
+    formats = ["raw.zst", "iso"]
   }
 }

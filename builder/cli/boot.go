@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,38 +26,45 @@ type bootFlags struct {
 	out, memory string
 	cpus        int
 	hostQEMU    bool
+
+	format, attach string
 }
 
 func (f *bootFlags) add(c *cobra.Command) {
 	c.Flags().StringVarP(&f.out, "out", "o", "out", "`folder` of the images")
 	c.Flags().StringVarP(&f.memory, "memory", "m", "1G", "memory of the machine: a `size` such as 512M or 2G")
 	c.Flags().IntVar(&f.cpus, "cpus", 2, "`number` of processors")
+	c.Flags().StringVar(&f.format, "format", "", "which of the image's files to boot: "+strings.Join(diskFormats(), ", ")+" (default: the first of these that it has)")
+	c.Flags().StringVar(&f.attach, "attach", "", "how the machine sees it: as a disk (virtio), a USB stick (usb) or a CD (cd; what an iso is by default)")
+	mustComplete(c, "format", diskFormats())
+	mustComplete(c, "attach", attachments())
 	c.Flags().BoolVar(&f.hostQEMU, "host-qemu", false, "use the QEMU of this machine instead of the builder's own")
 }
 
 // bootable is an image that can be started.
 type bootable struct {
-	name   string        // as the user gave it
-	image  *recipe.Image // nil for a file
-	card   bool          // an SD card
-	boot   []string      // the firmwares that the target is made for; empty when unknown
-	disks  map[string]string
-	config qemu.Config // without a disk
-}
-
-// disk returns the image's file of the first format that there is.
-func (b *bootable) disk(formats ...string) (path, format string) {
-	for _, f := range formats {
-		if p, ok := b.disks[f]; ok {
-			return p, f
-		}
-	}
-	return "", ""
+	name   string            // as the user gave it
+	image  *recipe.Image     // nil for a file
+	card   bool              // an SD card
+	boot   []string          // the firmwares that the target is made for; empty when unknown
+	disks  map[string]string // files by their formats
+	format string            // of the one that is booted
+	config qemu.Config       // without a disk
 }
 
 // prepare builds the image that arg names, if it is not a file, and what is
 // needed to boot it. done closes what it opened.
 func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootable, done func(), err error) {
+	for _, flag := range []struct {
+		name, value string
+		choices     []string
+	}{{"format", f.format, diskFormats()}, {"attach", f.attach, attachments()}} {
+		if flag.value != "" {
+			if err := oneOf(flag.name, flag.value, flag.choices); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
 	sb, err := sandbox.Enter(c.Context(), sandbox.EnterOptions{})
 	if err != nil {
 		return nil, nil, err
@@ -73,7 +79,7 @@ func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootabl
 	}
 	var chosen []selection
 	if isDiskFile(b.name) {
-		b.disks[strings.TrimPrefix(filepath.Ext(b.name), ".")] = b.name
+		b.disks[diskFormat(b.name)] = b.name
 	} else if chosen, err = a.chooseBootable(c.Context(), b); err != nil {
 		return nil, nil, err
 	}
@@ -90,28 +96,31 @@ func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootabl
 		}
 	}
 	ctx, end := a.Progress(c.Context())
-	err = a.prepareParts(ctx, e, b, chosen, f.hostQEMU)
+	var unpacked func()
+	if err = a.prepareParts(ctx, e, b, chosen, f); err == nil {
+		unpacked, err = b.ready(ctx)
+	}
 	end(err, logPath)
 	if err != nil {
 		done()
 		return nil, nil, err
 	}
-	return b, done, nil
+	closeEngine := done // done itself is what is returned
+	return b, func() { unpacked(); closeEngine() }, nil
 }
 
-func (a *App) prepareParts(ctx context.Context, e *plan.Engine, b *bootable, chosen []selection, hostQEMU bool) error {
+func (a *App) prepareParts(ctx context.Context, e *plan.Engine, b *bootable, chosen []selection, f *bootFlags) error {
 	made, err := a.make(ctx, e, chosen)
 	if err != nil {
 		return err
 	}
-	for _, f := range made {
-		b.disks[f.Format] = f.Path
+	for _, m := range made {
+		b.disks[m.Format] = m.Path
 	}
-	if _, format := b.disk("raw", "qcow2"); format == "" {
-		return fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
-			`give the target raw or qcow2 among its formats, or name another target`)
+	if err := b.pick(f.format, f.attach); err != nil {
+		return err
 	}
-	if hostQEMU {
+	if f.hostQEMU {
 		return nil
 	}
 	if e.Sandbox.Mode() == sandbox.ModePlain {
@@ -145,7 +154,7 @@ func (a *App) pinnedTools(set tools.Set) (*lock.Image, error) {
 
 // isDiskFile tells the file of an image from the name of one.
 func isDiskFile(name string) bool {
-	if ext := filepath.Ext(name); ext != ".raw" && ext != ".qcow2" {
+	if diskFormat(name) == "" {
 		return false
 	}
 	st, err := os.Stat(name)

@@ -65,7 +65,7 @@ the machine boots.
 
 QEMU and firmware are the builder's own (installed out of the Debian archive into its
 store) unless --host-qemu is given.`,
-		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log",
+		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log\n  cloudy check metal:metal --format iso --attach usb",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			names := []string{"bios", "uefi", "secure-boot", "u-boot", "all"}
@@ -142,9 +142,8 @@ func (a *App) checkOne(ctx context.Context, b *bootable, firmware string, timeou
 
 func bootOnce(ctx context.Context, b *bootable, firmware string, timeout time.Duration, console string, step *progress.Step) (*checked, error) {
 	c := b.config
-	c.Disk, c.Format = b.disk("raw", "qcow2")
 	c.Firmware, c.Snapshot = firmwares()[firmware], true
-	r := &checked{Image: b.name, Disk: c.Disk, Firmware: firmware}
+	r := &checked{Image: b.name, Disk: b.disks[b.format], Firmware: firmware}
 	lines := &lineLog{step: step, said: map[string]string{}}
 	c.SerialLog = lines
 	if console != "" {

@@ -31,8 +31,8 @@ func (a *App) runCommand() *cobra.Command {
 		Short:   "Boot an image in a virtual machine",
 		Long: `Boot an image in QEMU, with its console in this terminal: Ctrl-A x ends the machine,
 Ctrl-A c switches to QEMU's monitor and back. The image (by default the target "vm" of
-the image "node") is built first if need be; a FILE that ends in .raw or .qcow2 is
-taken as it is.
+the image "node") is built first if need be; the FILE of a disk image or an ISO is
+taken as it is. A packed disk is unpacked for the machine.
 
 What the machine writes is thrown away, and the image stays as it was built. With
 --keep the machine gets a disk of its own beside the image, which the next run with
@@ -65,9 +65,11 @@ store) unless --host-qemu is given.`,
 				firmware = b.possible()[0]
 			}
 			config.Firmware = firmwares()[firmware]
-			config.Disk, config.Format = b.disk("raw", "qcow2")
 			if keep {
-				if config.Disk, err = a.keptDisk(config.Disk); err != nil {
+				if config.Attach == qemu.CD {
+					return fail.Mark(fail.User, errors.New("--keep: nothing can be written to a CD; --attach usb makes a stick of it"))
+				}
+				if config.Disk, err = a.keptDisk(b.beside(), config.Disk); err != nil {
 					return err
 				}
 			}
@@ -170,9 +172,17 @@ func (a *App) runMachine(ctx context.Context, b *bootable, c qemu.Config, firmwa
 	return nil
 }
 
+// beside is the name of the disk as it would be called unpacked.
+func (b *bootable) beside() string {
+	if _, packed := strings.CutPrefix(b.format, "raw."); packed {
+		return strings.TrimSuffix(b.disks[b.format], filepath.Ext(b.format))
+	}
+	return b.disks[b.format]
+}
+
 // keptDisk returns the machine's own disk beside the image, and makes it of
 // the image where there is none.
-func (a *App) keptDisk(image string) (string, error) {
+func (a *App) keptDisk(image, content string) (string, error) {
 	ext := filepath.Ext(image)
 	path := strings.TrimSuffix(image, ext) + ".kept" + ext
 	if strings.HasSuffix(strings.TrimSuffix(image, ext), ".kept") {
@@ -182,7 +192,7 @@ func (a *App) keptDisk(image string) (string, error) {
 		printf(a.Err, "%s is the disk of an earlier run; remove it to begin anew\n", path)
 		return path, nil
 	}
-	if err := copySparse(path, image); err != nil {
+	if err := copySparse(path, content); err != nil {
 		return "", fail.Mark(fail.Host, fmt.Errorf("make a disk for the machine: %w", err))
 	}
 	return path, nil

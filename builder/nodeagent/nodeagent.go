@@ -1,6 +1,7 @@
-// Package nodeagent is the node's agent, cloudy-node, as the builder carries
-// it: one static binary for each architecture, compressed, put into the
-// program by `make build`. A builder without them takes files instead.
+// Package nodeagent is the node's agent, cloudy-node, and the program of live
+// media, cloudy-live, as the builder carries them: static binaries for each
+// architecture, compressed, put into the program by `make build`. A builder
+// without them takes files instead.
 package nodeagent
 
 import (
@@ -31,12 +32,17 @@ import (
 //go:embed all:embedded
 var embedded embed.FS
 
+// The programs.
+const (
+	node = "cloudy-node"
+	live = "cloudy-live"
+)
+
 const (
 	folder = "embedded"
-	index  = folder + "/index.json"
 
 	// FolderVar names the environment variable that says where other agents
-	// lie, as cloudy-node-ARCH.
+	// lie, as cloudy-node-ARCH and cloudy-live-ARCH.
 	FolderVar = "CLOUDY_NODE_DIR"
 )
 
@@ -54,8 +60,10 @@ type Agent struct {
 }
 
 // Embedded returns the agents that are built in, sorted by architecture.
-func Embedded() []Agent {
-	data, err := embedded.ReadFile(index)
+func Embedded() []Agent { return builtIn(node) }
+
+func builtIn(program string) []Agent {
+	data, err := embedded.ReadFile(folder + "/" + program + ".json")
 	if err != nil {
 		return nil
 	}
@@ -66,14 +74,14 @@ func Embedded() []Agent {
 	out := slices.Collect(maps.Values(list))
 	slices.SortFunc(out, func(a, b Agent) int { return cmp.Compare(a.Arch, b.Arch) })
 	for i := range out {
-		out[i].open = unpack(out[i].Arch)
+		out[i].open = unpack(program, out[i].Arch)
 	}
 	return out
 }
 
-func unpack(arch string) func() (io.ReadCloser, error) {
+func unpack(program, arch string) func() (io.ReadCloser, error) {
 	return func() (io.ReadCloser, error) {
-		packed, err := embedded.ReadFile(folder + "/" + name(arch) + ".zst")
+		packed, err := embedded.ReadFile(folder + "/" + name(program, arch) + ".zst")
 		if err != nil {
 			return nil, err
 		}
@@ -85,32 +93,48 @@ func unpack(arch string) func() (io.ReadCloser, error) {
 	}
 }
 
-func name(arch string) string { return "cloudy-node-" + arch }
+func name(program, arch string) string { return program + "-" + arch }
 
 // Find returns the agent for an architecture: out of the folder that
 // CLOUDY_NODE_DIR names, the one that is built in, or a file beside the
 // program. The error is ErrNone when there is none of them.
 func Find(arch string) (*Agent, error) {
 	if dir := os.Getenv(FolderVar); dir != "" {
-		a, err := file(filepath.Join(dir, name(arch)), arch)
+		a, err := file(filepath.Join(dir, name(node, arch)), arch)
 		if err != nil && errors.Is(err, fs.ErrNotExist) {
-			return nil, fail.WithHint(fail.User, fmt.Errorf("%w: %s is not in the folder that %s names", ErrNone, name(arch), FolderVar),
+			return nil, fail.WithHint(fail.User, fmt.Errorf("%w: %s is not in the folder that %s names", ErrNone, name(node, arch), FolderVar),
 				"put it there, or unset the variable for the one that is built in")
 		}
 		return a, err
 	}
-	for _, a := range Embedded() {
+	return carried(node, arch)
+}
+
+// FindLive returns the program of live media for an architecture, as Find
+// does. A folder that CLOUDY_NODE_DIR names need not have it.
+func FindLive(arch string) (*Agent, error) {
+	if dir := os.Getenv(FolderVar); dir != "" {
+		a, err := file(filepath.Join(dir, name(live, arch)), arch)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return a, err
+		}
+	}
+	return carried(live, arch)
+}
+
+func carried(program, arch string) (*Agent, error) {
+	for _, a := range builtIn(program) {
 		if a.Arch == arch {
 			return &a, nil
 		}
 	}
 	if self, err := os.Executable(); err == nil {
-		if a, err := file(filepath.Join(filepath.Dir(self), name(arch)), arch); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		if a, err := file(filepath.Join(filepath.Dir(self), name(program, arch)), arch); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return a, err
 		}
 	}
 	return nil, fail.WithHint(fail.Host, fmt.Errorf("%w: %s", ErrNone, arch),
-		fmt.Sprintf("build the program with 'make build', which puts the agent in, or put %s beside it or into a folder that %s names", name(arch), FolderVar))
+		fmt.Sprintf("build the program with 'make build', which puts the agent in, or put %s beside it or into a folder that %s names", name(program, arch), FolderVar))
 }
 
 // file is an agent on disk, looked at whether it can run on such a node.

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"slices"
+
+	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 	"cloudy/targets"
 	"cloudy/targets/incus"
@@ -50,10 +53,15 @@ func vmOptions(img *recipe.Image, t recipe.Target) any {
 }
 
 func metalOptions(img *recipe.Image, t recipe.Target) any {
-	return metal.Options{
+	o := metal.Options{
 		Formats: t.Strings("formats"), DiskSize: t.Bytes("disk_size"), Headroom: t.Bytes("headroom"),
-		Boot: t.Strings("boot"), Grow: img.Grow.Enabled,
+		Boot: t.Strings("boot"), Grow: img.Grow.Enabled, Arguments: t.Strings("arguments"),
 	}
+	// Without it the target says what is missing, when it is needed.
+	if a, err := nodeagent.FindLive(img.Arch); err == nil && slices.Contains(o.Formats, metal.ISO) {
+		o.Live = &metal.Program{SHA256: a.SHA256, Open: a.Open}
+	}
+	return o
 }
 
 func ociOptions(img *recipe.Image, t recipe.Target) any {

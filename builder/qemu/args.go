@@ -121,9 +121,8 @@ func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string
 	args := []string{
 		"-machine", board, "-m", strconv.Itoa(c.MemoryMB), "-smp", strconv.Itoa(c.CPUs),
 		"-nodefaults", "-device", "virtio-rng-pci",
-		"-drive", fmt.Sprintf("if=none,id=disk,format=%s,snapshot=%s,discard=unmap,file=%s", c.Format, onOff(c.Snapshot), comma(c.Disk)),
-		"-device", "virtio-blk-pci,drive=disk,bootindex=0",
 	}
+	args = append(args, c.drives()...)
 	switch c.Accel {
 	case "kvm":
 		args = append(args, "-accel", "kvm", "-cpu", "host")
@@ -166,6 +165,40 @@ func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string
 		return nil, err
 	}
 	return append(append(args, fw...), c.Extra...), nil
+}
+
+// drives are the arguments for all disks.
+func (c *Config) drives() []string {
+	var args []string
+	usb, scsi := false, false
+	for i, d := range append([]Drive{{c.Disk, c.Format, c.Attach, c.Snapshot}}, c.Drives...) {
+		id, boot := fmt.Sprintf("disk%d", i), ""
+		if i == 0 {
+			boot = ",bootindex=0"
+		}
+		mode := "snapshot=" + onOff(d.Snapshot) + ",discard=unmap"
+		device := "virtio-blk-pci"
+		switch d.Attach {
+		case USB:
+			if !usb {
+				args = append(args, "-device", "qemu-xhci")
+				usb = true
+			}
+			device = "usb-storage"
+		case CD:
+			mode, device = "readonly=on", "ide-cd"
+			if c.Arch != "amd64" {
+				if !scsi {
+					args = append(args, "-device", "virtio-scsi-pci")
+					scsi = true
+				}
+				device = "scsi-cd"
+			}
+		}
+		args = append(args, "-drive", fmt.Sprintf("if=none,id=%s,format=%s,%s,file=%s", id, d.Format, mode, comma(d.File)),
+			"-device", device+",drive="+id+boot)
+	}
+	return args
 }
 
 // comma doubles commas, as QEMU's options want file names.

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +44,12 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	if c.Disk, err = filepath.Abs(c.Disk); err != nil {
 		return nil, err
 	}
+	c.Drives = slices.Clone(c.Drives)
+	for i := range c.Drives {
+		if c.Drives[i].File, err = filepath.Abs(c.Drives[i].File); err != nil {
+			return nil, err
+		}
+	}
 	if c.Run == nil {
 		if _, err := exec.LookPath(spec.program); err != nil {
 			return nil, fail.WithHint(fail.Host, fmt.Errorf("start the virtual machine: %w", err), fmt.Sprintf("install the package %q", spec.pkg))
@@ -66,6 +73,9 @@ func Start(ctx context.Context, c Config) (*Machine, error) {
 	p := Program{
 		Args: append([]string{spec.program}, args...), Files: []string{c.Disk, dir},
 		Network: len(c.Forwards) > 0, Terminal: c.Terminal,
+	}
+	for _, d := range c.Drives {
+		p.Files = append(p.Files, d.File)
 	}
 	if c.Accel == "kvm" {
 		p.Files = append(p.Files, kvmDevice)

@@ -24,6 +24,23 @@ const (
 	UBoot      Firmware = "u-boot" // boots cards for single-board computers
 )
 
+// Attach is how a machine sees a disk.
+type Attach string
+
+// The ways: a virtual disk, a USB stick, a CD that is in its drive.
+const (
+	Virtio Attach = ""
+	USB    Attach = "usb"
+	CD     Attach = "cd"
+)
+
+// Drive is a further disk of a machine.
+type Drive struct {
+	File, Format string
+	Attach       Attach
+	Snapshot     bool // what the guest writes is thrown away
+}
+
 // Forward is a TCP port of the host's 127.0.0.1 that leads to one of the
 // guest. A Host of 0 is chosen by Start.
 type Forward struct {
@@ -33,8 +50,10 @@ type Forward struct {
 // Config is a virtual machine. Only Disk is needed.
 type Config struct {
 	Disk     string
-	Format   string // raw, qcow2; empty is what the name ends in
-	Snapshot bool   // what the guest writes is thrown away
+	Format   string  // raw, qcow2; empty is what the name ends in
+	Snapshot bool    // what the guest writes is thrown away
+	Attach   Attach  // how the machine sees the disk
+	Drives   []Drive // further disks; the machine does not boot from them
 
 	Arch     string // amd64, arm64; empty is that of the host
 	Firmware Firmware

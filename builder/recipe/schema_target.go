@@ -48,7 +48,8 @@ func targetKinds() []*Block {
 			Name: "metal", Doc: "For real machines: a disk image for USB stick or SSD, and a hybrid ISO (live and install).",
 			Example: "target \"metal\" {\n  formats = [\"raw.zst\", \"iso\"]\n}\n",
 			Attrs: every(append([]Attr{
-				{Name: "formats", Type: listOf(oneOf("raw", "raw.zst", "raw.xz", "raw.gz", "iso")), Default: `["raw.zst"]`, Doc: "What to write.", Example: `["raw.zst", "iso"]`},
+				{Name: "formats", Type: listOf(oneOf("raw", "raw.zst", "raw.xz", "raw.gz", "iso")), Default: `["raw.zst"]`, Doc: "What to write: a packed disk image with its block map, or an ISO that runs the system from CD or USB stick and installs it.", Example: `["raw.zst", "iso"]`},
+				{Name: "arguments", Type: listOf(kernelArgumentType), Doc: "Kernel arguments of the ISO's first menu entry. With `cloudy.install` among them it installs without being asked: see [the page on metal](../targets/metal.md).", Example: `["cloudy.install=auto", "cloudy.hostname=node7"]`},
 			}, diskAttrs()...)...),
 			Architectures: []string{"amd64", "arm64"},
 		},

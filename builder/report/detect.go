@@ -140,6 +140,36 @@ func (o *Opened) unwrap(ctx context.Context, f *os.File, kind string, opts OpenO
 	return out, false, nil
 }
 
+// Unpack writes what is in a compressed file to out, with holes for zeros. The
+// kind of compression is told by the content; data that is not compressed is
+// copied.
+func Unpack(ctx context.Context, out, in *os.File) error {
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	kind, err := Detect(in, info.Size())
+	if err != nil {
+		return err
+	}
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	var r io.Reader = &ctxReader{ctx, in}
+	if Compressed(kind) {
+		z, free, err := Decompress(r, kind)
+		if err != nil {
+			return fmt.Errorf("%s: %w", in.Name(), err)
+		}
+		defer free()
+		r = z
+	}
+	if err := copySparse(out, r); err != nil {
+		return fmt.Errorf("unpack %s: %w", in.Name(), err)
+	}
+	return nil
+}
+
 // copySparse copies and leaves blocks of zeros out.
 func copySparse(f *os.File, r io.Reader) error {
 	block, zero := make([]byte, 64<<10), make([]byte, 64<<10)

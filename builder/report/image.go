@@ -9,6 +9,8 @@ import (
 
 	"cloudy/builder/disk/gpt"
 	"cloudy/builder/disk/qcow2"
+	"cloudy/builder/disk/vhdx"
+	"cloudy/builder/disk/vmdk"
 	"cloudy/builder/tree"
 )
 
@@ -190,7 +192,25 @@ func (o *Opened) openDisk(ctx context.Context, f *os.File, size int64, kind stri
 			return err
 		}
 		disk, size = q, q.Size()
-	case "vmdk", "vhdx", "vhd":
+	case "vmdk":
+		v, err := vmdk.Open(f, size)
+		if errors.Is(err, vmdk.ErrInvalid) {
+			return nil // another kind of vmdk: named, not read
+		}
+		if err != nil {
+			return err
+		}
+		disk, size = v, v.Size()
+	case "vhdx":
+		v, err := vhdx.Open(f)
+		if errors.Is(err, vhdx.ErrInvalid) {
+			return nil // one with a log or a parent: named, not read
+		}
+		if err != nil {
+			return err
+		}
+		disk, size = v, v.Size()
+	case "vhd":
 		return nil // named, not read
 	}
 	table, err := readTable(disk, size)

@@ -2,7 +2,6 @@ package tree
 
 import (
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
@@ -48,18 +47,10 @@ func (t *Tree) Lookup(name string) (*Entry, error) {
 	return t.Find(at), nil
 }
 
-// Text returns the content of a File as a whole.
+// Text is Read for a text.
 func (e *Entry) Text() (string, error) {
-	r, err := e.Open()
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return "", fmt.Errorf("read /%s: %w", e.Path, err)
-	}
-	return string(b), nil
+	b, err := e.Read()
+	return string(b), err
 }
 
 // Editor changes a copy of a tree.

@@ -68,6 +68,20 @@ func (e *Entry) Open() (io.ReadCloser, error) {
 	return os.Open(e.Source)
 }
 
+// Read returns the content of a File as a whole.
+func (e *Entry) Read() ([]byte, error) {
+	r, err := e.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read /%s: %w", e.Path, err)
+	}
+	return b, nil
+}
+
 // Tree is a list of entries sorted by Path ("." first). A directory stands
 // before what is in it, because a prefix sorts first; the File of a hard link
 // stands before every Hardlink that names it.

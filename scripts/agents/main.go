@@ -1,6 +1,7 @@
-// Command agents builds cloudy-node for the architectures of images and lays
-// it, compressed, where the builder's package nodeagent embeds it. It does
-// nothing where the sources are as they were. Run it in the top folder.
+// Command agents builds cloudy-node and cloudy-live for the architectures of
+// images and lays them, compressed, where the builder's package nodeagent embeds
+// them. It does nothing where the sources are as they were. Run it in the top
+// folder.
 package main
 
 import (
@@ -37,10 +38,24 @@ var targets = map[string][]string{
 // are built: no path, no revision.
 var flags = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=nethttpomithttp2"}
 
-const (
-	source = "./firstboot/cmd/cloudy-node"
-	folder = "builder/nodeagent/embedded"
-)
+const folder = "builder/nodeagent/embedded"
+
+// program is what is built: its sources are in the folders.
+type program struct {
+	name, source string
+	folders      []string
+	archs        []string // nil for all
+}
+
+// programs are the node's agent and what live media run.
+var programs = []program{
+	{name: "cloudy-node", source: "./firstboot/cmd/cloudy-node", folders: []string{"firstboot"}},
+	{
+		name: "cloudy-live", source: "./builder/cmd/cloudy-live",
+		folders: []string{"builder/cmd/cloudy-live", "builder/deb", "builder/disk", "builder/fail", "builder/progress", "builder/tree", "builder/xz", "firstboot", "targets"},
+		archs:   []string{"amd64", "arm64"}, // of the metal target
+	},
+}
 
 // agent is an entry of the index that package nodeagent reads.
 type agent struct {
@@ -64,11 +79,20 @@ func main() {
 }
 
 func run(archs []string, missing bool) error {
-	inputs, err := fingerprint()
+	for _, p := range programs {
+		if err := p.run(archs, missing); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+func (p program) run(archs []string, missing bool) error {
+	inputs, err := p.fingerprint()
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(folder, "index.json")
+	path := filepath.Join(folder, p.name+".json")
 	index := map[string]agent{}
 	if data, err := os.ReadFile(path); err == nil {
 		_ = json.Unmarshal(data, &index) // what cannot be read is made again
@@ -77,16 +101,19 @@ func run(archs []string, missing bool) error {
 		if arch == "native" {
 			arch = native()
 		}
-		have, ok := index[arch]
-		if _, err := os.Stat(packed(arch)); err == nil && ok && (missing || have.Inputs == inputs) {
+		if p.archs != nil && !slices.Contains(p.archs, arch) {
 			continue
 		}
-		fmt.Fprintf(os.Stderr, "agents: cloudy-node for %s\n", arch)
-		data, err := build(".", arch)
+		have, ok := index[arch]
+		if _, err := os.Stat(p.packed(arch)); err == nil && ok && (missing || have.Inputs == inputs) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "agents: %s for %s\n", p.name, arch)
+		data, err := p.build(".", arch)
 		if err != nil {
 			return fmt.Errorf("%s: %w", arch, err)
 		}
-		if err := pack(arch, data); err != nil {
+		if err := p.pack(arch, data); err != nil {
 			return err
 		}
 		sum := sha256.Sum256(data)
@@ -102,7 +129,7 @@ func run(archs []string, missing bool) error {
 	return nil
 }
 
-func packed(arch string) string { return filepath.Join(folder, "cloudy-node-"+arch+".zst") }
+func (p program) packed(arch string) string { return filepath.Join(folder, p.name+"-"+arch+".zst") }
 
 // native is Debian's name of the machine's own architecture.
 func native() string {
@@ -114,19 +141,19 @@ func native() string {
 	return runtime.GOARCH
 }
 
-// build makes the agent for one architecture out of the sources in a folder.
-func build(sources, arch string) ([]byte, error) {
+// build makes the program for one architecture out of the sources in a folder.
+func (p program) build(sources, arch string) ([]byte, error) {
 	env, ok := targets[arch]
 	if !ok {
 		return nil, fmt.Errorf("unknown; there are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
 	}
-	dir, err := os.MkdirTemp("", "cloudy-node-")
+	dir, err := os.MkdirTemp("", p.name+"-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "cloudy-node")
-	c := exec.Command("go", append(slices.Clone(flags), "-o", out, source)...)
+	out := filepath.Join(dir, p.name)
+	c := exec.Command("go", append(slices.Clone(flags), "-o", out, p.source)...)
 	c.Dir = sources
 	c.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "GOFLAGS="), env...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr
@@ -137,7 +164,7 @@ func build(sources, arch string) ([]byte, error) {
 }
 
 // pack lays a binary where the builder embeds it.
-func pack(arch string, data []byte) error {
+func (p program) pack(arch string, data []byte) error {
 	var z bytes.Buffer
 	w, err := zstd.NewWriter(&z, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -149,12 +176,12 @@ func pack(arch string, data []byte) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return replace(packed(arch), z.Bytes())
+	return replace(p.packed(arch), z.Bytes())
 }
 
-// fingerprint is a digest of all that the agent is made of: its sources, the
+// fingerprint is a digest of all that the program is made of: its sources, the
 // versions of modules, the compiler and how it is called.
-func fingerprint() (string, error) {
+func (p program) fingerprint() (string, error) {
 	h := sha256.New()
 	goVersion, err := exec.Command("go", "env", "GOVERSION").Output()
 	if err != nil {
@@ -166,14 +193,16 @@ func fingerprint() (string, error) {
 	}
 	fmt.Fprintf(h, "%s%x\n", goVersion, sha256.Sum256(self))
 	files := []string{"go.mod", "go.sum"}
-	err = filepath.WalkDir("firstboot", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md") && !strings.Contains(path, "testdata/") {
-			files = append(files, path)
+	for _, dir := range p.folders {
+		err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".md") && !strings.Contains(path, "testdata/") {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			return "", err
 		}
-		return err
-	})
-	if err != nil {
-		return "", err
 	}
 	for _, f := range files {
 		data, err := os.ReadFile(f)

@@ -16,7 +16,8 @@ func TestSameBits(t *testing.T) {
 	if _, ok := targets[native()]; !ok {
 		t.Skip("no agent for this machine's architecture")
 	}
-	one, err := build("../..", native())
+	node := programs[0]
+	one, err := node.build("../..", native())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestSameBits(t *testing.T) {
 			}
 		}
 	}
-	two, err := build(dir, native())
+	two, err := node.build(dir, native())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,12 +61,14 @@ func (b *Disk) rootArg() string {
 func rootUUID(b *Disk) string { return b.id("root filesystem").String() }
 
 // cmdline is the kernel's command line behind root=.
-func (b *Disk) cmdline() string {
+func (b *Disk) cmdline() string { return strings.Join(kernelArgs(b.o, b.a, b.KernelArgs), " ") }
+
+func kernelArgs(o Options, a arch, more []string) []string {
 	var args []string
-	for _, c := range b.o.Console {
+	for _, c := range o.Console {
 		args = append(args, "console="+c)
 	}
-	return strings.Join(slices.Concat(args, b.a.args, b.KernelArgs), " ")
+	return slices.Concat(args, a.args, more)
 }
 
 // addBoot puts what makes the root boot into the tree: GRUB's configuration
@@ -108,13 +110,7 @@ func (b *Disk) grubConfig() string {
 	var s strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	p("# Written by Cloudy. `update-grub` replaces it by Debian's own.")
-	p("# On UEFI the firmware's console is the serial one too, where there is one.")
-	p("if [ \"$grub_platform\" = pc ]; then")
-	p("  if serial --unit=0 --speed=115200; then")
-	p("    terminal_input console serial")
-	p("    terminal_output console serial")
-	p("  fi")
-	p("fi")
+	p("%s", grubTerminal)
 	p("set default=0")
 	p("set timeout=1")
 	p("search --no-floppy --fs-uuid --set=root %s", rootUUID(b))
@@ -143,6 +139,15 @@ func (b *Disk) grubConfig() string {
 	return s.String()
 }
 
+// grubTerminal lets GRUB talk on the screen and on the serial line.
+const grubTerminal = `# On UEFI the firmware's console is the serial one too, where there is one.
+if [ "$grub_platform" = pc ]; then
+  if serial --unit=0 --speed=115200; then
+    terminal_input console serial
+    terminal_output console serial
+  fi
+fi`
+
 // grubDefaults keep the kernel's arguments and the serial console when
 // somebody runs update-grub in the image.
 func (b *Disk) grubDefaults() string {
@@ -156,18 +161,11 @@ const biosPackage = "grub-pc-bin"
 
 // addBIOS links the core image and copies the modules that grub-install copies.
 func (b *Disk) addBIOS(ed *tree.Editor) error {
-	if _, err := file(b.Root, grub.Dir+"/kernel.img", biosPackage); err != nil {
+	files, err := grubFiles(b.Root)
+	if err != nil {
 		return err
 	}
-	var err error
-	b.core, err = grub.Build(func(name string) ([]byte, error) {
-		e, err := file(b.Root, grub.Dir+"/"+name, biosPackage)
-		if err != nil {
-			return nil, err
-		}
-		text, err := e.Text()
-		return []byte(text), err
-	}, grub.Options{
+	b.core, err = grub.Build(files, grub.Options{
 		Modules: biosModules(),
 		Config:  fmt.Sprintf("search.fs_uuid %s root hd0,gpt%d\nset prefix=($root)/boot/grub\n", rootUUID(b), rootNumber),
 		Prefix:  fmt.Sprintf("(,gpt%d)/boot/grub", rootNumber),
@@ -178,45 +176,77 @@ func (b *Disk) addBIOS(ed *tree.Editor) error {
 	if int64(len(b.core.Core)) > biosSize {
 		return fmt.Errorf("%w for a BIOS boot partition of %d bytes", grub.ErrTooBig, biosSize)
 	}
-	for i := range b.Root.Entries {
-		e := &b.Root.Entries[i]
+	copyModules(ed, b.Root)
+	return nil
+}
+
+// grubFiles are the files of GRUB for BIOS in a root.
+func grubFiles(root *tree.Tree) (grub.Files, error) {
+	if _, err := file(root, grub.Dir+"/kernel.img", biosPackage); err != nil {
+		return nil, err
+	}
+	return func(name string) ([]byte, error) {
+		e, err := file(root, grub.Dir+"/"+name, biosPackage)
+		if err != nil {
+			return nil, err
+		}
+		return e.Read()
+	}, nil
+}
+
+// copyModules copies what GRUB loads by itself.
+func copyModules(ed *tree.Editor, root *tree.Tree) {
+	for i := range root.Entries {
+		e := &root.Entries[i]
 		name, ok := strings.CutPrefix(e.Path, grub.Dir+"/")
 		if ok && e.Type == tree.File && (strings.HasSuffix(name, ".mod") || strings.HasSuffix(name, ".lst")) {
 			ed.Copy("boot/grub/i386-pc/"+name, e)
 		}
 	}
+}
+
+// addESP makes the EFI system partition.
+func (b *Disk) addESP() error {
+	ed := (&tree.Tree{}).Edit(b.Epoch)
+	if err := signedChain(ed, b.Root, b.a); err != nil {
+		return err
+	}
+	ed.Text(grubEFIConfig, fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)), 0o644)
+	for name, content := range b.o.ESP {
+		ed.Text(name, content, 0o644)
+	}
+	b.esp = ed.Tree()
 	return nil
 }
 
-// addESP makes the EFI system partition: Debian's signed chain under the name
-// that firmware looks for on any disk, and under Debian's own as
-// grub-install leaves it there.
-func (b *Disk) addESP() error {
-	shim, err := file(b.Root, "usr/lib/shim/shim"+b.a.efi+".efi.signed", "shim-signed")
+// grubEFIConfig is where GRUB's signed image looks for its configuration, on
+// the filesystem that it was loaded from.
+const grubEFIConfig = "EFI/debian/grub.cfg"
+
+// signedChain adds Debian's signed boot chain under the name that firmware
+// looks for on any disk, and under Debian's own as grub-install leaves it there.
+func signedChain(ed *tree.Editor, root *tree.Tree, a arch) error {
+	shim, err := file(root, "usr/lib/shim/shim"+a.efi+".efi.signed", "shim-signed")
 	if err != nil {
 		return err
 	}
-	mok, err := file(b.Root, "usr/lib/shim/mm"+b.a.efi+".efi.signed", "shim-signed")
+	mok, err := file(root, "usr/lib/shim/mm"+a.efi+".efi.signed", "shim-signed")
 	if err != nil {
 		return err
 	}
-	signed, err := file(b.Root, b.a.grubEFI+"/grub"+b.a.efi+".efi.signed", b.a.signed)
+	signed, err := file(root, a.grubEFI+"/grub"+a.efi+".efi.signed", a.signed)
 	if err != nil {
 		return err
 	}
-	ed := (&tree.Tree{}).Edit(b.Epoch)
 	for _, dir := range []string{"EFI/BOOT/", "EFI/debian/"} {
-		name := dir + "shim" + b.a.efi + ".efi"
+		name := dir + "shim" + a.efi + ".efi"
 		if dir == "EFI/BOOT/" {
-			name = dir + "BOOT" + strings.ToUpper(b.a.efi) + ".EFI"
+			name = dir + "BOOT" + strings.ToUpper(a.efi) + ".EFI"
 		}
 		ed.Copy(name, shim)
-		ed.Copy(dir+"grub"+b.a.efi+".efi", signed)
-		ed.Copy(dir+"mm"+b.a.efi+".efi", mok)
+		ed.Copy(dir+"grub"+a.efi+".efi", signed)
+		ed.Copy(dir+"mm"+a.efi+".efi", mok)
 	}
-	// GRUB's signed image has this path built in.
-	ed.Text("EFI/debian/grub.cfg", fmt.Sprintf("search.fs_uuid %s root\nset prefix=($root)'/boot/grub'\nconfigfile $prefix/grub.cfg\n", rootUUID(b)), 0o644)
-	b.esp = ed.Tree()
 	return nil
 }
 
@@ -229,7 +259,7 @@ func (b *Disk) addFstab(ed *tree.Editor) error {
 		if err != nil {
 			return err
 		}
-		if !unconfigured(string(old)) {
+		if !unconfigured(old) {
 			return nil
 		}
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	// Console lists the kernel's consoles, the last of which is /dev/console;
 	// empty is the screen and the architecture's serial port.
 	Console []string
+
+	// ESP are further files of the EFI system partition, by their paths.
+	ESP map[string]string
 }
 
 // arch is what differs between architectures.

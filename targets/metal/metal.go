@@ -21,10 +21,11 @@ const (
 	RawZstd = "raw.zst"
 	RawXZ   = "raw.xz"
 	RawGzip = "raw.gz"
+	ISO     = "iso"
 )
 
 // Formats lists all of them.
-func Formats() []string { return []string{Raw, RawZstd, RawXZ, RawGzip} }
+func Formats() []string { return []string{Raw, RawZstd, RawXZ, RawGzip, ISO} }
 
 // Options are the target's options in a recipe. The zero value means raw.zst,
 // as large as its content needs, for all firmwares of the architecture.
@@ -34,6 +35,11 @@ type Options struct {
 	Headroom int64    // bytes; 0 is 256 MiB
 	Boot     []string // bios, uefi
 	Grow     bool     // the root filesystem grows to its partition's size at boot
+
+	// Arguments are for the kernel when the ISO's first entry starts it; with
+	// cloudy.install among them it installs without a hand.
+	Arguments []string
+	Live      *Program // what starts the system of the ISO
 }
 
 // Target is the metal target.
@@ -45,14 +51,14 @@ var _ targets.Target = Target{}
 func (Target) Name() string { return "metal" }
 
 // options fills in the defaults and checks.
-func (Target) options(archName string, v any) ([]string, machine.Options, error) {
+func (Target) options(archName string, v any) (Options, machine.Options, error) {
 	o := Options{}
 	switch v := v.(type) {
 	case nil:
 	case Options:
 		o = v
 	default:
-		return nil, machine.Options{}, fmt.Errorf("metal: options of type %T", v)
+		return o, machine.Options{}, fmt.Errorf("metal: options of type %T", v)
 	}
 	var errs []error
 	if len(o.Formats) == 0 {
@@ -65,7 +71,8 @@ func (Target) options(archName string, v any) ([]string, machine.Options, error)
 	}
 	m := machine.Options{Target: "metal", DiskSize: o.DiskSize, Headroom: o.Headroom, Boot: o.Boot, Grow: o.Grow}
 	errs = append(errs, m.Check(archName))
-	return slices.Compact(slices.Sorted(slices.Values(o.Formats))), m, errors.Join(errs...)
+	o.Formats = slices.Compact(slices.Sorted(slices.Values(o.Formats)))
+	return o, m, errors.Join(errs...)
 }
 
 // Validate implements targets.Target.
@@ -77,17 +84,36 @@ func (t Target) Validate(archName string, options any) error {
 // Build implements targets.Target. A root without a kernel or without the
 // boot loaders' packages, and a disk that is too small, are the user's errors.
 func (t Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact, error) {
-	names, o, err := t.options(r.Arch, r.Options)
+	o, m, err := t.options(r.Arch, r.Options)
 	if err != nil {
 		return nil, err
 	}
-	disk, err := machine.Plan(ctx, &r, o)
+	list, err := build(ctx, &r, o, m)
 	if err != nil {
 		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
 	}
-	list, err := disk.Build(ctx, machine.FlashFormats(r.BaseName, names))
+	return list, nil
+}
+
+// build makes the ISO and the disk, all or nothing.
+func build(ctx context.Context, r *targets.Request, o Options, m machine.Options) (list []targets.Artefact, err error) {
+	disks := slices.DeleteFunc(slices.Clone(o.Formats), func(f string) bool { return f == ISO })
+	if len(disks) < len(o.Formats) {
+		if list, err = buildISO(ctx, r, o, m); err != nil {
+			return nil, err
+		}
+	}
+	if len(disks) == 0 {
+		return list, nil
+	}
+	disk, err := machine.Plan(ctx, r, m)
+	if err == nil {
+		var more []targets.Artefact
+		more, err = disk.Build(ctx, machine.FlashFormats(r.BaseName, disks))
+		list = append(list, more...)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("metal image %s: %w", r.Image, err)
+		return nil, errors.Join(err, targets.Remove(list))
 	}
 	return list, nil
 }

@@ -44,12 +44,15 @@ type Placed struct {
 
 // Options say what a volume is like.
 type Options struct {
-	Volume      string    // the volume's name, at most 32 characters of A-Z, 0-9 and _
-	Set         string    // the volume set's name, at most 128 characters
-	Application []byte    // at most 512 bytes for the application's use
-	Epoch       time.Time // no time is later than this; entries without a time get it
-	Boot        []Boot    // the first is the default one
-	Placed      []Placed
+	Volume string    // the volume's name, at most 32 characters of A-Z, 0-9 and _
+	Set    string    // the volume set's name, at most 128 characters
+	Epoch  time.Time // no time is later than this; entries without a time get it
+	Boot   []Boot    // the first is the default one
+	Placed []Placed
+
+	// Application gives the field for the application's use, at most 512 bytes,
+	// when all files have their places. Nil leaves it empty.
+	Application func(*Image) []byte
 
 	// Tail is the room behind the files that is part of the volume, in bytes,
 	// for a backup of a partition table. The volume then is of whole MiB.
@@ -99,17 +102,18 @@ func (n *node) isDir() bool { return n.placed == nil && n.entry.Type == tree.Dir
 
 // writer is one image on its way.
 type writer struct {
-	w       io.WriterAt
-	o       Options
-	root    *node
-	dirs    []*node // in the order of the path table
-	files   []*node // those of the tree, in its order
-	placed  []*node
-	next    int64 // sector
-	tables  [2]int64
-	tabSize int64
-	catalog int64
-	ce      int64 // sector with what is too long for the root's own record
+	w           io.WriterAt
+	o           Options
+	root        *node
+	dirs        []*node // in the order of the path table
+	files       []*node // those of the tree, in its order
+	placed      []*node
+	next        int64 // sector
+	tables      [2]int64
+	tabSize     int64
+	catalog     int64
+	application []byte
+	ce          int64 // sector with what is too long for the root's own record
 }
 
 // Write writes the tree, which has directories and files alone, to w.
@@ -122,7 +126,7 @@ func Write(w io.WriterAt, t *tree.Tree, o Options) (*Image, error) {
 }
 
 func write(w io.WriterAt, t *tree.Tree, o Options) (*Image, error) {
-	if !plainName(o.Volume, 32) || len(o.Set) > 128 || len(o.Application) > 512 {
+	if !plainName(o.Volume, 32) || len(o.Set) > 128 {
 		return nil, fmt.Errorf("%w: volume %q, set %q", ErrLimit, o.Volume, o.Set)
 	}
 	wr := &writer{w: w, o: o}
@@ -154,14 +158,16 @@ func write(w io.WriterAt, t *tree.Tree, o Options) (*Image, error) {
 		const mib = 1 << 20 / Sector
 		wr.next = (wr.next + sectors(o.Tail) + mib - 1) / mib * mib
 	}
-	if err := wr.metadata(); err != nil {
-		return nil, err
-	}
 	im := &Image{Size: wr.next * Sector, files: map[string]Extent{}}
 	for _, n := range append(wr.files, wr.placed...) {
 		im.files[n.path()] = Extent{n.first * Sector, n.size}
 	}
-	return im, nil
+	if o.Application != nil {
+		if wr.application = o.Application(im); len(wr.application) > 512 {
+			return nil, fmt.Errorf("%w: %d bytes for the application", ErrLimit, len(wr.application))
+		}
+	}
+	return im, wr.metadata()
 }
 
 func (n *node) path() string {

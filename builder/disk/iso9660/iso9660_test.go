@@ -53,7 +53,7 @@ func options(f *os.File) Options {
 		}
 	}
 	return Options{
-		Volume: "CLOUDY_TEST", Set: "set", Application: []byte("hello"), Epoch: epoch, Tail: 1 << 20,
+		Volume: "CLOUDY_TEST", Set: "set", Application: func(*Image) []byte { return []byte("hello") }, Epoch: epoch, Tail: 1 << 20,
 		Boot: []Boot{{Platform: BIOS, Path: "boot/bios.img", Load: 4}, {Platform: UEFI, Path: "boot/esp.img"}},
 		Placed: []Placed{
 			{Path: "boot/esp.img", Align: 1 << 20, Write: put(strings.Repeat("E", 7000))},

@@ -182,7 +182,7 @@ func (w *writer) primary() []byte {
 	never := strings.Repeat("0", 16) + "\x00"
 	copy(b[813:], now+now+never+now)
 	b[881] = 1
-	copy(b[883:], w.o.Application)
+	copy(b[883:], w.application)
 	return b
 }
 

@@ -64,24 +64,7 @@ func same(t *testing.T, raw, packed *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	info, err := raw.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if im.Size() != info.Size() {
-		t.Errorf("size %d, want %d", im.Size(), info.Size())
-	}
-	var sums [2][32]byte
-	for i, r := range []io.ReaderAt{raw, im} {
-		h := sha256.New()
-		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(r, 0, info.Size()), make([]byte, 777_777)); err != nil {
-			t.Fatal(err)
-		}
-		sums[i] = [32]byte(h.Sum(nil))
-	}
-	if sums[0] != sums[1] {
-		t.Error("the reader reads something else")
-	}
+	disktest.Same(t, raw, im, im.Size())
 }
 
 // TestReadsQEMU lets the reader read what qemu-img wrote.

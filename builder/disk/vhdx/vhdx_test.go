@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,8 +33,7 @@ func convert(t testing.TB, src *os.File) *os.File {
 
 func TestJudges(t *testing.T) {
 	disktest.Need(t, "qemu-img")
-	// The last one needs entries for bitmaps between those of blocks.
-	for _, size := range []int64{512, blockSize, 16<<20 + 512, 1<<30 + 512, chunkRatio*blockSize + 5<<20} {
+	for _, size := range []int64{512, blockSize, 16<<20 + 512, 1<<30 + 512} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			src := disktest.Disk(t, size)
 			out := convert(t, src)
@@ -42,6 +42,21 @@ func TestJudges(t *testing.T) {
 			}
 			disktest.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "vhdx", src.Name(), out.Name())
 		})
+	}
+}
+
+// TestBitmapEntries: behind 4 GiB the table has an entry for a bitmap between
+// those of blocks.
+func TestBitmapEntries(t *testing.T) {
+	disktest.Need(t, "qemu-img")
+	const size = chunkRatio*blockSize + 5<<20
+	src := disktest.Disk(t, size)
+	out := convert(t, src).Name()
+	disktest.Run(t, "qemu-img", "check", "-f", "vhdx", out)
+	tail := filepath.Join(t.TempDir(), "tail")
+	disktest.Run(t, "qemu-img", "dd", "-f", "vhdx", "-O", "raw", "bs=1M", fmt.Sprintf("skip=%d", size/mib-1), "if="+out, "of="+tail)
+	if b, err := os.ReadFile(tail); err != nil || len(b) != mib || string(b[mib-3:]) != "end" {
+		t.Errorf("the last MiB has %d bytes, %v", len(b), err)
 	}
 }
 
@@ -118,4 +133,55 @@ func TestErrors(t *testing.T) {
 	if _, err := Write(t.Context(), failing{}, big, Options{}); err == nil {
 		t.Error("a disk of 1000 bytes is taken")
 	}
+}
+
+// TestReads reads what this package and qemu-img write.
+func TestReads(t *testing.T) {
+	disktest.Need(t, "qemu-img")
+	src := disktest.Disk(t, 64<<20+512)
+	theirs := src.Name() + ".vhdx"
+	disktest.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "vhdx", src.Name(), theirs)
+	for _, name := range []string{convert(t, src).Name(), theirs} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		im, err := Open(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		disktest.Same(t, src, im, im.Size())
+	}
+	for _, b := range [][]byte{nil, []byte("vhdxfile"), bytes.Repeat([]byte{0xff}, 400<<10)} {
+		if _, err := Open(bytes.NewReader(b)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("open %d bytes: %v", len(b), err)
+		}
+	}
+}
+
+// FuzzOpen damages a small image: at some place, by some bytes, with the
+// checksums made right again.
+func FuzzOpen(f *testing.F) {
+	b, err := os.ReadFile(convert(f, disktest.Disk(f, blockSize+512)).Name())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint32(regionAt1+16), []byte{1})
+	f.Add(uint32(metadataAt+64<<10), []byte{1})
+	f.Add(uint32(batAt), []byte{7})
+	f.Fuzz(func(t *testing.T, at uint32, damage []byte) {
+		b := bytes.Clone(b)
+		if int(at) >= len(b) {
+			return
+		}
+		copy(b[at:], damage)
+		sum(b[headerAt1:][:headerSize])
+		sum(b[headerAt2:][:headerSize])
+		sum(b[regionAt1:][:regionSize])
+		im, err := Open(bytes.NewReader(b))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, io.NewSectionReader(im, 0, min(im.Size(), 4<<20)))
+		}
+	})
 }

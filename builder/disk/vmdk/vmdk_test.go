@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -90,4 +91,60 @@ func TestErrors(t *testing.T) {
 			t.Errorf("a disk of %d bytes: %v", size, err)
 		}
 	}
+}
+
+func open(t testing.TB, f *os.File) *Image {
+	t.Helper()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := Open(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+// TestReads reads what this package and qemu-img write.
+func TestReads(t *testing.T) {
+	disktest.Need(t, "qemu-img")
+	src := disktest.Disk(t, 64<<20+512)
+	im := open(t, convert(t, src))
+	disktest.Same(t, src, im, im.Size())
+	name := src.Name() + ".vmdk"
+	disktest.Run(t, "qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", src.Name(), name)
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	im = open(t, f)
+	disktest.Same(t, src, im, im.Size())
+	for _, b := range [][]byte{nil, []byte("KDMV"), bytes.Repeat([]byte{0xff}, 2000)} {
+		if _, err := Open(bytes.NewReader(b), int64(len(b))); !errors.Is(err, ErrInvalid) {
+			t.Errorf("open %d bytes: %v", len(b), err)
+		}
+	}
+}
+
+// FuzzOpen damages a small image: at some place, by some bytes.
+func FuzzOpen(f *testing.F) {
+	b, err := os.ReadFile(convert(f, disktest.Disk(f, grainSize+512)).Name())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(uint32(hdrCapacity), []byte{1})
+	f.Add(uint32(overhead*sector), []byte{1})
+	f.Fuzz(func(t *testing.T, at uint32, damage []byte) {
+		b := bytes.Clone(b)
+		if int(at) >= len(b) {
+			return
+		}
+		copy(b[at:], damage)
+		im, err := Open(bytes.NewReader(b), int64(len(b)))
+		if err == nil {
+			_, _ = io.Copy(io.Discard, io.NewSectionReader(im, 0, min(im.Size(), 1<<20)))
+		}
+	})
 }

@@ -3,6 +3,7 @@ package disktest
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
 	"math/rand"
 	"os"
@@ -99,4 +100,27 @@ func Create(t testing.TB, name string) *os.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// Same holds that a reader reads what is in a file.
+func Same(t testing.TB, raw *os.File, got io.ReaderAt, size int64) {
+	t.Helper()
+	info, err := raw.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if size != info.Size() {
+		t.Errorf("size %d, want %d", size, info.Size())
+	}
+	var sums [2][32]byte
+	for i, r := range []io.ReaderAt{raw, got} {
+		h := sha256.New()
+		if _, err := io.CopyBuffer(struct{ io.Writer }{h}, io.NewSectionReader(r, 0, info.Size()), make([]byte, 777_777)); err != nil {
+			t.Fatal(err)
+		}
+		sums[i] = [32]byte(h.Sum(nil))
+	}
+	if sums[0] != sums[1] {
+		t.Error("the reader reads something else")
+	}
 }
