@@ -240,6 +240,9 @@ type Mesh struct {
 	GossipPort int      `json:",omitempty"`
 	TCPOnly    bool     `json:",omitempty"`
 	Advertise  []string `json:",omitempty"`
+	MDNS       string   `json:",omitempty"`
+	MDNSLimit  int      `json:",omitempty"`
+	MDNSTypes  []string `json:",omitempty"`
 	Range      Range    `json:"-"`
 }
 

@@ -12,7 +12,8 @@ func (b *builder) mesh(n *node) *Mesh {
 		Network: get(n, "network", ""), Invitation: get(n, "invitation", ""), Peers: n.strings("peers"), Create: get(n, "create", false),
 		Mode: get(n, "mode", ""), Prefix: get(n, "prefix", ""), Interface: get(n, "interface", ""),
 		Port: number("port"), JoinPort: number("join_port"), GossipPort: number("gossip_port"),
-		TCPOnly: get(n, "tcp_only", false), Advertise: n.strings("advertise"), Range: n.at,
+		TCPOnly: get(n, "tcp_only", false), Advertise: n.strings("advertise"),
+		MDNS: get(n, "mdns", ""), MDNSLimit: number("mdns_limit"), MDNSTypes: n.strings("mdns_types"), Range: n.at,
 	}
 	if v := n.attrs["network"]; m.Create && (v == nil || !v.bad && m.Network == "") {
 		b.errorf(n.where("create"), "Add network = \"…\".", "A mesh that is founded needs a name")
@@ -38,6 +39,7 @@ func (i *Image) NodeConfig() nodeconfig.Config {
 		c.Mesh = nodeconfig.Mesh{
 			Network: m.Network, Invitation: m.Invitation, Peers: m.Peers, Create: m.Create, Mode: m.Mode, Prefix4: m.Prefix,
 			Interface: m.Interface, TincPort: m.Port, JoinPort: m.JoinPort, GossipPort: m.GossipPort, TCPOnly: m.TCPOnly, Advertise: m.Advertise,
+			MDNS: m.MDNS, MDNSLimit: m.MDNSLimit, MDNSTypes: m.MDNSTypes,
 		}
 	}
 	for k := range i.Services {

@@ -56,6 +56,9 @@ image "node" {
     join_port  = 7000
     tcp_only   = true
     advertise  = ["192.0.2.7"]
+    mdns       = "auto"
+    mdns_limit = 20
+    mdns_types = ["_grid._tcp"]
   }
 }
 image "plain" {
@@ -79,7 +82,10 @@ func TestNodeConfig(t *testing.T) {
     "tinc_port": 656,
     "join_port": 7000,
     "tcp_only": true,
-    "advertise": ["192.0.2.7"]
+    "advertise": ["192.0.2.7"],
+    "mdns": "auto",
+    "mdns_limit": 20,
+    "mdns_types": ["_grid._tcp"]
   },
   "services": [
     {

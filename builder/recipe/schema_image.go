@@ -192,6 +192,9 @@ func meshBlock() *Block {
 			{Name: "gossip_port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultGossipPort), Doc: "Port of the gossip inside the mesh, TCP and UDP.", Example: `7946`},
 			{Name: "tcp_only", Type: boolType, Default: "false", Doc: "Carry the mesh by TCP alone, where UDP does not pass.", Example: `true`},
 			{Name: "advertise", Type: listOf(addressType), Default: "those of the node's interfaces", Doc: "Addresses at which others reach the node.", Example: `["192.0.2.7"]`},
+			{Name: "mdns", Type: oneOf("auto", "overlay", "bridge"), Default: `"auto"`, Doc: "Multicast DNS on the mesh: `overlay` always, `bridge` never, and then the services of others are shown in the node's own Avahi; `auto` is the first up to `mdns_limit` members, the second above.", Example: `"bridge"`},
+			{Name: "mdns_limit", Type: intType(1, 5000), Default: strconv.Itoa(nodeconfig.DefaultMDNSLimit), Doc: "How many living members are few enough for multicast DNS on the mesh.", Example: `50`},
+			{Name: "mdns_types", Type: listOf(serviceTypeType), Default: "those of community networks and common ones", Doc: "Types of services of others that the bridge shows.", Example: `["_http._tcp"]`},
 		},
 	}
 }
