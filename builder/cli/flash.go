@@ -54,9 +54,9 @@ is written last: a card that was not finished does not boot half an image.
 --invite, --hostname and --ssh-key tell the node who it is and whom it trusts, in the
 file cloudy.txt on the boot partition, which any computer can edit later on.`,
 		Example: `  cloudy flash
-  cloudy flash out/node-amd64-metal.raw.zst /dev/sdb
+  cloudy flash out/metal-amd64-metal.raw.zst /dev/sdb
   cloudy flash oci://registry.example.org/cloudy/node-disk:1.0 /dev/sdb --yes
-  cloudy flash out/node-arm64-sdcard.raw.zst /dev/mmcblk0 --hostname attic --invite @invitation.txt --ssh-key ~/.ssh/id_ed25519.pub`,
+  cloudy flash out/board-arm64-sdcard.raw.zst /dev/mmcblk0 --hostname attic --invite @invitation.txt --ssh-key ~/.ssh/id_ed25519.pub`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return fmt.Errorf("flash %s: to which device? \"cloudy flash\" lists them", args[0])
