@@ -21,6 +21,7 @@ image "board" {
   grow = true
 
   target "sdcard" {
-    board = var.board
+    board   = var.board
+    formats = var.board == "virt" ? ["raw"] : ["raw.zst"]
   }
 }

@@ -37,7 +37,7 @@ func kinds() map[string]kind {
 		"incus": {target: incus.Target{}, format: "1", options: func(img *recipe.Image, t recipe.Target) any {
 			return incus.Options{Formats: t.Strings("formats"), Compress: t.String("compress"), Description: img.Description}
 		}},
-		"sdcard": {target: sdcard.Target{}, format: "1", options: cardOptions},
+		"sdcard": {target: sdcard.Target{}, format: "2", options: cardOptions},
 		"nspawn": {target: nspawn.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
 		"openvz": {target: openvz.Target{}, format: "1", options: func(_ *recipe.Image, t recipe.Target) any {
 			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}

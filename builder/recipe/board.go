@@ -200,10 +200,15 @@ func (b *builder) board(name string) (*Board, []string) {
 					b.errorf(t.Range, "", "Wrong value for from: %v", err)
 				}
 			}
+			if to := get(c, "to", ""); to != "" {
+				if err := cardPath(to); err != nil {
+					b.errorf(c.where("to"), "", "Wrong value for to: %v", err)
+				}
+			}
 			out.Firmware.Copies = append(out.Firmware.Copies, BoardCopy{Name: c.label, From: c.strings("from"), To: strings.Trim(get(c, "to", ""), "/"), Optional: get(c, "optional", false)})
 		}
 		for _, c := range f.children("file") {
-			out.Firmware.Files = append(out.Firmware.Files, BoardFile{c.label, get(c, "content", "")})
+			out.Firmware.Files = append(out.Firmware.Files, BoardFile{strings.Trim(c.label, "/"), get(c, "content", "")})
 		}
 	}
 	for _, c := range n.children("file") {
@@ -217,6 +222,14 @@ func (b *builder) board(name string) (*Board, []string) {
 		out.Blobs = append(out.Blobs, blob)
 	}
 	return out, n.strings("architectures")
+}
+
+// cardPath is a path on the FAT partition.
+func cardPath(s string) error {
+	if !validName(strings.Trim(s, "/")) || strings.Trim(s, "/") == "" {
+		return fmt.Errorf("%q is not a path inside the partition", s)
+	}
+	return nil
 }
 
 // checkOffset sees to it that a blob does not begin in the partition table or

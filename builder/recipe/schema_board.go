@@ -43,7 +43,7 @@ func boardBlock() *Block {
 							{Name: "optional", Type: boolType, Default: "false", Doc: "What matches nothing is left out.", Example: `true`},
 						},
 					},
-					{Name: "file", Label: "path on the partition", Doc: "A file with content of its own.", Example: "file \"config.txt\" {\n  content = \"arm_64bit=1\\n\"\n}\n", Attrs: content, checkLabel: relativePath},
+					{Name: "file", Label: "path on the partition", Doc: "A file with content of its own.", Example: "file \"config.txt\" {\n  content = \"arm_64bit=1\\n\"\n}\n", Attrs: content, checkLabel: cardPath},
 				},
 			},
 			{

@@ -1,7 +1,7 @@
 # Raspberry Pi: 3, 4, 400, Zero 2 W and Compute Modules as arm64; 2 as armhf.
 # Zero, Zero W and 1 have an ARMv6, for which Debian has no armhf (it needs
-# ARMv7). The Pi 5 boots, but Debian 13's kernel has no driver for its RP1
-# chip: no Ethernet, no USB.
+# ARMv7). For the Pi 5 Debian 13's kernel has a device tree, but no driver for
+# its RP1 chip: no Ethernet, no USB.
 #
 # The boot ROM (or the EEPROM from the Pi 4 on) takes the first partition with
 # FAT of an MBR; bootcode.bin loads start*.elf, which reads config.txt, and that

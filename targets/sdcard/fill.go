@@ -45,6 +45,9 @@ func (c *card) fill() error {
 	if c.b.Extlinux {
 		root.Text("boot/extlinux/extlinux.conf", words.Replace(c.extlinux()), 0o644)
 	}
+	// Mounting a FAT asks for these one by one, and fails when a busy machine
+	// is slow to load one; the seed would not be found.
+	root.Text("usr/lib/modules-load.d/cloudy-card.conf", "vfat\nnls_cp437\nnls_ascii\n", 0o644)
 	if err := c.fstab(root); err != nil {
 		return err
 	}
