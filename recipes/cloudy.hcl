@@ -72,6 +72,21 @@ locals {
   }
 }
 
+# What every node tells the mesh of itself; the unit is not the agent's to stop.
+service "ssh" {
+  description = "A shell on the node, by SSH key."
+  enabled     = true
+
+  announce {
+    type = "_ssh._tcp"
+    port = 22
+  }
+
+  health {
+    tcp = 22
+  }
+}
+
 image "minimal" {
   description   = "systemd, a network and SSH; for containers, and to build on."
   architectures = ["amd64", "arm64"]
@@ -139,6 +154,8 @@ image "node" {
       "nano",
     ],
   )
+
+  services = [service.ssh]
 
   # The node's agent: keys and names at first boot, then the mesh. It also
   # keeps services off that Debian starts before anybody has configured them.
