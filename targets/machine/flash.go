@@ -25,7 +25,7 @@ func FlashFormats(base string, names []string) []Format {
 	for _, name := range names {
 		f := Format{
 			Name: name, Suffix: "." + name, MediaType: rawMediaType,
-			Usage: fmt.Sprintf("bmaptool copy --bmap %s.bmap %s.%s /dev/sdX", base, base, name),
+			Usage: fmt.Sprintf("cloudy flash %s.%s /dev/sdX", base, name),
 		}
 		if c, ok := Packings()[name]; ok {
 			f.MediaType += c.MediaTypeSuffix()

@@ -63,7 +63,7 @@ func buildISO(ctx context.Context, r *targets.Request, o Options, mo machine.Opt
 	}
 	a, err := out.Commit(ctx, targets.Artefact{
 		Format: ISO, MediaType: "application/vnd.cloudy.iso",
-		Usage: fmt.Sprintf("burn %s.iso, or copy it to a USB stick: dd if=%[1]s.iso of=/dev/sdX bs=4M oflag=sync", r.BaseName),
+		Usage: fmt.Sprintf("cloudy flash %s.iso /dev/sdX, or burn it", r.BaseName),
 	})
 	if err != nil {
 		return nil, err

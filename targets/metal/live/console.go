@@ -8,14 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // consoles are all of the machine's: what is said is said on each of them, and
 // whoever answers first is heard.
 type consoles struct {
-	files []io.ReadWriteCloser
-	lines chan string
+	files  []io.ReadWriteCloser
+	listen sync.Once // to all of them, from the first question on
+	lines  chan string
 }
 
 // errQuit says that somebody does not want to go on.
@@ -32,7 +36,7 @@ func openConsoles(active, dev string) (*consoles, error) {
 		if name == "tty0" {
 			name = "tty1" // tty0 is whichever is shown; this one is at boot
 		}
-		f, err := os.OpenFile(filepath.Join(dev, name), os.O_RDWR, 0)
+		f, err := os.OpenFile(filepath.Join(dev, name), os.O_RDWR|unix.O_NOCTTY, 0)
 		if err == nil {
 			files = append(files, f)
 		}
@@ -44,24 +48,21 @@ func openConsoles(active, dev string) (*consoles, error) {
 }
 
 func newConsoles(files []io.ReadWriteCloser) *consoles {
-	c := &consoles{files: files, lines: make(chan string)}
-	for _, f := range files {
-		go func() {
-			for r := bufio.NewReader(f); ; {
-				line, err := r.ReadString('\n')
-				if err != nil {
-					// A serial port without anybody hangs up now and then.
-					if errors.Is(err, os.ErrClosed) || errors.Is(err, io.EOF) && line == "" && !isTTY(f) {
-						return
-					}
-					time.Sleep(time.Second)
-					continue
-				}
-				c.lines <- strings.TrimSpace(line)
-			}
-		}()
+	return &consoles{files: files, lines: make(chan string)}
+}
+
+func (c *consoles) hear(f io.Reader) {
+	for r := bufio.NewReader(f); ; {
+		line, err := r.ReadString('\n')
+		switch {
+		case err == nil:
+			c.lines <- strings.TrimSpace(line)
+		case errors.Is(err, os.ErrClosed) || !isTTY(f):
+			return
+		default:
+			time.Sleep(time.Second) // a serial port without anybody hangs up now and then
+		}
 	}
-	return c
 }
 
 func isTTY(f io.Reader) bool { _, ok := f.(*os.File); return ok }
@@ -76,6 +77,11 @@ func (c *consoles) say(format string, args ...any) {
 
 // line is the next line that anybody types.
 func (c *consoles) line() (string, error) {
+	c.listen.Do(func() {
+		for _, f := range c.files {
+			go c.hear(f)
+		}
+	})
 	line, ok := <-c.lines
 	if !ok {
 		return "", io.ErrUnexpectedEOF

@@ -94,10 +94,24 @@ func Main(ctx context.Context, rootmnt string) error {
 			return power(o.After)
 		}
 		// Whoever comes to look finds a system to look around in.
-		fmt.Printf("CLOUDY-INSTALL failed: %v\nThe live system starts instead.\n", err)
+		announce("CLOUDY-INSTALL failed: %v\nThe live system starts instead.\n", err)
 	}
 	return overlay(rootmnt)
 }
+
+// announce says something on all consoles.
+func announce(format string, args ...any) {
+	c, err := openConsoles(activeConsoles, "/dev")
+	if err != nil {
+		fmt.Printf(format, args...)
+		return
+	}
+	c.say(format, args...)
+	c.close()
+}
+
+// activeConsoles lists the kernel's.
+const activeConsoles = "/sys/class/tty/console/active"
 
 // overlay mounts the system at rootmnt with changes in memory above it.
 func overlay(rootmnt string) error {
@@ -135,7 +149,7 @@ func power(how string) error {
 
 // install asks what was not said, and writes the disk.
 func (c Config) install(ctx context.Context, o Answers, m *medium) error {
-	con, err := openConsoles("/sys/class/tty/console/active", "/dev")
+	con, err := openConsoles(activeConsoles, "/dev")
 	if err != nil {
 		return err
 	}
