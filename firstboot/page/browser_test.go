@@ -143,6 +143,8 @@ func browser(t *testing.T) context.Context {
 
 func run(t *testing.T, ctx context.Context, what string, actions ...chromedp.Action) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
@@ -156,7 +158,7 @@ func (s *site) login(ctx context.Context, account, password string) {
 		chromedp.SetValue("#f-account", account, chromedp.ByQuery),
 		chromedp.SendKeys("#f-password", password, chromedp.ByQuery),
 		chromedp.Submit("#f-password", chromedp.ByQuery),
-		chromedp.WaitVisible("#menu, .menu-open", chromedp.ByQuery),
+		chromedp.WaitReady("#menu", chromedp.ByQuery),
 	)
 }
 
