@@ -33,7 +33,7 @@ export CLOUDY_REQUIRE_ALL ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test deps unit heavy check sizes fmt bench docs clean FORCE
+.PHONY: help image build test deps unit heavy check sizes fmt bench docs page clean FORCE
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ bench: build ## compare with mmdebstrap, debos and mkosi on this machine (root; 
 docs: ## write the generated parts of docs/
 	$(GO) test ./builder/recipe ./builder/cli -run 'TestReferenceIsCurrent' -update
 	$(GO) test ./builder/rootfs -run 'TestScrubDocument' -update
+
+page: ## pack the style sheet of the node's page and take its pictures anew (needs Chromium)
+	$(GO) test ./firstboot/page -run TestStyleIsPacked -update
+	$(GO) test ./firstboot/page -run TestPictures -update
 
 clean: ## remove what was built here (the store of downloads stays: cloudy cache gc)
 	rm -rf $(BIN) $(OUT)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 )
 
@@ -153,7 +154,7 @@ func run(t *testing.T, ctx context.Context, what string, actions ...chromedp.Act
 // login logs in with the form, as a person does.
 func (s *site) login(ctx context.Context, account, password string) {
 	s.t.Helper()
-	run(s.t, ctx, "log in",
+	run(s.t, ctx, "log in", network.ClearBrowserCookies(), // cookies know no ports
 		chromedp.Navigate(s.url+"/login"),
 		chromedp.SetValue("#f-account", account, chromedp.ByQuery),
 		chromedp.SendKeys("#f-password", password, chromedp.ByQuery),

@@ -124,6 +124,11 @@ func (l lang) size(n uint64) string {
 // and minutes, or one of minutes and seconds.
 func (l lang) duration(d time.Duration) string {
 	d = max(d, 0)
+	if d >= 24*time.Hour {
+		d = d.Round(time.Hour)
+	} else if d >= time.Hour {
+		d = d.Round(time.Minute)
+	}
 	days, hours, minutes := int(d/(24*time.Hour)), int(d/time.Hour)%24, int(d/time.Minute)%60
 	switch {
 	case days > 0 && hours == 0:

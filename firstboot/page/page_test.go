@@ -95,7 +95,7 @@ func TestInChromium(t *testing.T) {
 		var rows int
 		var link string
 		run(t, ctx, "filter", chromedp.Navigate(s.url+"/services"), chromedp.WaitVisible("#found table", chromedp.ByQuery),
-			chromedp.Click(`//ul[@class="tabs"]//a[starts-with(., "Web ")]`), chromedp.WaitVisible(`//ul[@class="tabs"]//a[@aria-current="page" and starts-with(., "Web ")]`),
+			chromedp.Click(`//ul[@class="tabs"]//a[contains(@href, "_http._tcp")]`), chromedp.WaitVisible(`//ul[@class="tabs"]//a[@aria-current="page" and starts-with(., "Web ")]`),
 			chromedp.SendKeys("#f-host", "gracia", chromedp.ByQuery), chromedp.SetValue("#f-latency", "50", chromedp.ByQuery),
 			chromedp.Click(".field-go button", chromedp.ByQuery), chromedp.WaitVisible(".field-go a", chromedp.ByQuery),
 			chromedp.Evaluate(`document.querySelectorAll("#found tbody tr").length`, &rows),
@@ -168,7 +168,7 @@ func TestInChromium(t *testing.T) {
 		run(t, ctx, "spoilt", chromedp.Navigate(out.url+"/join"), chromedp.Evaluate(`(()=>{
 			document.querySelector("label").remove();
 			document.querySelector("h1").insertAdjacentHTML("afterend", "<h4>x</h4><nav></nav><button></button>");
-			let p = document.createElement("p"); p.textContent = "grey"; p.id = "main"; p.style.color = "#aaa"; document.querySelector("main").append(p);
+			let p = document.createElement("p"); p.textContent = "grey"; p.id = "main"; p.style.color = "#777"; document.querySelector("main").append(p);
 			let w = document.createElement("div"); w.style.width = "3000px"; w.textContent = "wide"; document.querySelector("main").append(w);
 		})()`, nil), chromedp.Evaluate(checks, &wrong))
 		for _, want := range []string{"without a label", "level 4", "nameless navigation", "without a name", "contrast", "twice", "wide on a screen"} {

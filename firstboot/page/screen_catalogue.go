@@ -178,7 +178,7 @@ func (v *view) types(f filter, all []Offer) part {
 		list = append(list, f.kind)
 	}
 	sort.SliceStable(list, func(i, j int) bool {
-		return strings.ToLower(typeName(list[i])+list[i]) < strings.ToLower(typeName(list[j])+list[j])
+		return strings.ToLower(typeName(list[i])+"\x00"+list[i]) < strings.ToLower(typeName(list[j])+"\x00"+list[j])
 	})
 	tab := func(t, label string, n int) part {
 		g := f

@@ -223,7 +223,8 @@ func (v *view) drawing(members []Member, links []Link) part {
 			title += ", " + s
 		}
 		var label part
-		if len(members) <= labelled || p.ring <= 1 {
+		// This node's name stands above; in the middle there is no room.
+		if !m.Self && (len(members) <= labelled || p.ring <= 1) {
 			label = el(`text class="node-label"`, attr("x", tenths(p.x)), attr("y", tenths(p.y+190)), text(short(m.Host)))
 		}
 		r := "6.5"
