@@ -190,6 +190,11 @@ func (p pageNode) Facts() page.Facts {
 		MayInvite: s.Role == membership.RoleInviter,
 	}
 	for _, x := range s.Stages {
+		if x.Name == "join" && x.State == Waiting {
+			a.mu.Lock()
+			f.Asked = len(a.asked) > 0
+			a.mu.Unlock()
+		}
 		f.Stages = append(f.Stages, page.Stage{Name: x.Name, State: string(x.State), Error: x.Error, Since: x.Since, Attempts: x.Attempts, Next: x.Next})
 	}
 	addrs, _ := a.localAddrs()

@@ -31,7 +31,7 @@ func (p pageNode) Invitations() []page.Invitation {
 
 // Invite implements page.Node.
 func (p pageNode) Invite(ctx context.Context, q page.InviteRequest) (page.Invitation, error) {
-	r := InviteRequest{Lifetime: q.Lifetime, Uses: q.Uses}
+	r := InviteRequest{Lifetime: q.Lifetime, Uses: q.Uses, Approve: q.Approve}
 	if q.Inviter {
 		r.Role = membership.RoleInviter
 	}
@@ -52,6 +52,25 @@ func pageError(err error) error {
 // Cancel implements page.Node.
 func (p pageNode) Cancel(ctx context.Context, id string) error {
 	_, err := p.a.cancel(ctx, id)
+	return pageError(err)
+}
+
+// Waiting implements page.Node.
+func (p pageNode) Waiting() []page.Applicant {
+	list, err := p.a.Pending()
+	if err != nil {
+		return nil // in no mesh: nobody asks here
+	}
+	var out []page.Applicant
+	for _, w := range list {
+		out = append(out, page.Applicant{Name: string(w.Name), Host: w.Host, Since: w.At})
+	}
+	return out
+}
+
+// Decide implements page.Node.
+func (p pageNode) Decide(ctx context.Context, name string, approve bool) error {
+	_, err := p.a.decide(ctx, DecideRequest{membership.Name(name), approve})
 	return pageError(err)
 }
 

@@ -20,6 +20,7 @@ type fake struct {
 	catalogue   []Offer
 	services    []Service
 	invitations []Invitation
+	waiting     []Applicant
 	log         []LogLine
 	done        []string // what was asked of it
 	err         error    // what it answers to everything
@@ -68,7 +69,7 @@ func (f *fake) do(format string, args ...any) error {
 var fakeToken = "cloudy1." + strings.Repeat("eyJtIjoiZ3VpZmkiLCJpIjoi", 13) + "." + strings.Repeat("Ab3_xY-9", 10) + "Qw4rT2"
 
 func (f *fake) Invite(_ context.Context, q InviteRequest) (Invitation, error) {
-	err := f.do("invite %s %d %t", q.Lifetime, q.Uses, q.Inviter)
+	err := f.do("invite %s %d %t %t", q.Lifetime, q.Uses, q.Inviter, q.Approve)
 	i := Invitation{ID: "4fzYk3Qa", Token: fakeToken, Expires: time.Now().Add(q.Lifetime), Uses: q.Uses, Inviter: q.Inviter}
 	if err == nil {
 		kept := i
@@ -85,6 +86,15 @@ func (f *fake) Cancel(_ context.Context, id string) error {
 		}
 	})
 	return f.do("cancel %s", id)
+}
+
+func (f *fake) Waiting() []Applicant { return get(f, &f.waiting) }
+
+func (f *fake) Decide(_ context.Context, name string, approve bool) error {
+	f.set(func(f *fake) {
+		f.waiting = slices.DeleteFunc(f.waiting, func(a Applicant) bool { return a.Name == name })
+	})
+	return f.do("decide %s %t", name, approve)
 }
 
 func (f *fake) Join(_ context.Context, text string) error {
@@ -240,6 +250,7 @@ func citizen(n int) *fake {
 		{ID: "r5Tb90Zs", Expires: time.Now().Add(50 * time.Hour), Uses: 3, Used: []string{"node-vic", "node-gurb"}, Inviter: true},
 		{ID: "x2Lw7Nqe", Expires: time.Now().Add(71 * time.Hour), Uses: 1},
 	}
+	f.waiting = []Applicant{{"c71ab90ffe012", "cloudy-71ab90", time.Now().Add(-4 * time.Minute)}}
 	alive := 0
 	for _, m := range f.members {
 		if m.Alive {

@@ -20,7 +20,7 @@ func TestInvite(t *testing.T) {
 	if !strings.Contains(r.body, fakeToken) || !strings.Contains(r.body, `class="qr"`) {
 		t.Fatal("the invitation is not shown")
 	}
-	if got := s.node.did(); !slices.Equal(got, []string{"invite 24h0m0s 3 true"}) {
+	if got := s.node.did(); !slices.Equal(got, []string{"invite 24h0m0s 3 true false"}) {
 		t.Errorf("the node did %q", got)
 	}
 	if strings.Contains(c.get("/invite").body, fakeToken) {
@@ -45,6 +45,22 @@ func TestInvite(t *testing.T) {
 	s.node.set(func(f *fake) { f.facts.MayInvite = false })
 	if r := c.get("/invite"); !strings.Contains(r.body, mMayNotInvite[english]) || strings.Contains(r.body, `name="uses"`) {
 		t.Error("a node that may not invite offers to")
+	}
+}
+
+func TestApprove(t *testing.T) {
+	s := serve(t, citizen(5), nil)
+	c := s.client(Admin)
+	if r := c.get("/invite"); !strings.Contains(r.body, "cloudy-71ab90") {
+		t.Error("who waits is not shown")
+	}
+	c.follow(c.post("/invite", "do", "invite", "hours", "1", "uses", "1", "approve", "yes"))
+	c.follow(c.post("/invite", "do", "deny", "id", "c71ab90ffe012"))
+	if r := c.follow(c.post("/invite", "do", "approve", "id", "c71ab90ffe012")); strings.Contains(r.body, "cloudy-71ab90") || !strings.Contains(r.body, mApproved[english]) {
+		t.Error("who was approved waits still, or it is not told")
+	}
+	if got := s.node.did(); !slices.Equal(got, []string{"invite 1h0m0s 1 false true", "decide c71ab90ffe012 false", "decide c71ab90ffe012 true"}) {
+		t.Errorf("the node did %q", got)
 	}
 }
 
@@ -200,6 +216,7 @@ func TestConditions(t *testing.T) {
 		mInMeshAlone:  func(f *Facts) { f.Members, f.Alive = 1, 1 },
 		mNoNetwork:    func(f *Facts) { f.Member = false; f.Stages[1].State = Waiting },
 		mNoInvitation: func(f *Facts) { f.Member = false; f.Stages[2].State = Waiting },
+		mAsked:        func(f *Facts) { f.Member, f.Asked = false, true; f.Stages[2].State = Waiting },
 		mJoinRefused:  func(f *Facts) { f.Member = false; f.Stages[2].State = Refused },
 		mPutOut:       func(f *Facts) { f.Stages[2].State = Refused },
 		mStageStuck:   func(f *Facts) { f.Stages[3].State = Failed },

@@ -67,6 +67,7 @@ var (
 	mInMeshAlone   = &words{"In the mesh %s, alone so far.", "A la malla %s, de moment sol.", "En la malla %s, de momento solo."}
 	mNoNetwork     = &words{"No network address yet. Is the cable plugged in?", "Encara no hi ha cap adreça de xarxa. Està endollat el cable?", "Todavía no hay ninguna dirección de red. ¿Está conectado el cable?"}
 	mNoInvitation  = &words{"Not in a mesh yet: the node waits for an invitation.", "Encara no és a cap malla: el node espera una invitació.", "Todavía no está en ninguna malla: el nodo espera una invitación."}
+	mAsked         = &words{"The invitation is taken. Somebody at the inviting node has to approve.", "S’ha acceptat la invitació. Algú del node que convida ho ha d’aprovar.", "Se ha aceptado la invitación. Alguien del nodo que invita lo tiene que aprobar."}
 	mPutOut        = &words{"This node was put out of the mesh. Reset it, and join with a new invitation.", "Aquest node ha estat expulsat de la malla. Restableix-lo i uneix-lo amb una invitació nova.", "Este nodo ha sido expulsado de la malla. Restablécelo y únelo con una invitación nueva."}
 	mJoinRefused   = &words{"The invitation was refused. Join with another one.", "La invitació ha estat refusada. Uneix-te amb una altra.", "La invitación ha sido rechazada. Únete con otra."}
 	mStageStuck    = &words{"“%s” does not work yet. The node tries again by itself.", "«%s» encara no funciona. El node ho torna a provar tot sol.", "«%s» todavía no funciona. El nodo lo reintenta solo."}

@@ -111,6 +111,14 @@ var (
 	mUsesHint         = &words{"How many nodes it admits.", "Quants nodes admet.", "Cuántos nodos admite."}
 	mBadUses          = &words{"An invitation admits 1 to 10000 nodes.", "Una invitació admet d’1 a 10000 nodes.", "Una invitación admite de 1 a 10000 nodos."}
 	mMayInviteToo     = &words{"Who joins with it may invite others", "Qui s’hi uneixi podrà convidar-ne d’altres", "Quien se una con ella podrá invitar a otros"}
+	mApproveFirst     = &words{"Each node waits until it is approved here", "Cada node espera que s’aprovi aquí", "Cada nodo espera a que se apruebe aquí"}
+	mApplicants       = &words{"Waiting to be let in", "Esperen que els deixin entrar", "Esperan que los dejen entrar"}
+	mApplicantsWhat   = &words{"Compare the name with the one on the new node’s page before you approve it.", "Abans d’aprovar-lo, compara el nom amb el de la pàgina del node nou.", "Antes de aprobarlo, compara el nombre con el de la página del nodo nuevo."}
+	mSinceWhen        = &words{"Asked", "Ho va demanar", "Lo pidió"}
+	mApprove          = &words{"Approve", "Aprova", "Aprobar"}
+	mDeny             = &words{"Keep out", "No el deixis entrar", "No dejarlo entrar"}
+	mApproved         = &words{"Approved: the node comes in when it asks next.", "Aprovat: el node entrarà quan ho torni a demanar.", "Aprobado: el nodo entrará cuando vuelva a pedirlo."}
+	mDenied           = &words{"The node stays outside.", "El node es queda fora.", "El nodo se queda fuera."}
 	mInvitationReady  = &words{"The invitation", "La invitació", "La invitación"}
 	mGoodNodes        = plural{&words{"Good for %d node,", "Vàlida per a %d node,", "Válida para %d nodo,"}, &words{"Good for %d nodes,", "Vàlida per a %d nodes,", "Válida para %d nodos,"}}
 	mUntil            = &words{"ends", "s’acaba", "termina"}

@@ -28,6 +28,11 @@ type Node interface {
 	Invite(context.Context, InviteRequest) (Invitation, error)
 	Cancel(ctx context.Context, id string) error
 
+	// Waiting are the nodes that asked to be let in with an invitation
+	// that needs approval; Decide lets one in or keeps it out.
+	Waiting() []Applicant
+	Decide(ctx context.Context, name string, approve bool) error
+
 	// Join takes an invitation out of a text; ErrNoInvitation when there
 	// is none in it. Whether it is accepted shows in the stages.
 	Join(ctx context.Context, text string) error
@@ -80,6 +85,7 @@ type Facts struct {
 	Links             []string // members that it connects to
 	Addresses         []string // outside of the mesh
 	Ready             bool     // every stage is done
+	Asked             bool     // its invitation is taken, somebody has to approve
 	Cloned            bool     // the system was copied from another node's
 	Stages            []Stage
 	Uptime            time.Duration
@@ -160,6 +166,13 @@ type InviteRequest struct {
 	Lifetime time.Duration
 	Uses     int
 	Inviter  bool
+	Approve  bool // each node waits until somebody lets it in
+}
+
+// Applicant is a node that waits to be let in.
+type Applicant struct {
+	Name, Host string
+	Since      time.Time
 }
 
 // Invitation is one that this node gave out.

@@ -44,15 +44,34 @@ func (v *view) invite() part {
 		fresh = v.invitation(shown)
 	}
 	return group(
-		head, fresh,
+		head, v.applicants(), fresh,
 		v.card("c-new", mInviteNew, v.formTo("/invite",
 			el(`div class="fields"`,
 				v.selection("hours", mGoodFor, hours, choices...),
 				v.input("number", "uses", mUses, v.say(mUsesHint), attr("value", uses), attr("min", "1"), attr("max", "10000"), flag("required", true))),
 			v.check("inviter", mMayInviteToo, v.form("inviter") != ""),
+			v.check("approve", mApproveFirst, v.form("approve") != ""),
 			el(`button class="primary" name="do" value="invite"`, v.say(mInviteDo)))),
 		v.card("c-given", mGivenOut, v.invitations()),
 	)
+}
+
+// applicants are the nodes that wait to be let in.
+func (v *view) applicants() part {
+	list := v.node().Waiting()
+	if len(list) == 0 {
+		return ""
+	}
+	t := v.table(mApplicants, mMember, mNodeName, mSinceWhen, mAction)
+	for i := range list {
+		a := &list[i]
+		t.row(el("strong", text(a.Host)), code(a.Name), v.ago(a.Since), v.formTo("/invite",
+			el(`input type="hidden" name="id"`, attr("value", a.Name)),
+			el(`div class="pair"`,
+				el(`button class="primary" name="do" value="approve"`, v.say(mApprove), el(`span class="unseen"`, text(" "+a.Host))),
+				el(`button name="do" value="deny"`, v.say(mDeny), el(`span class="unseen"`, text(" "+a.Host))))))
+	}
+	return v.card("c-waiting", mApplicants, el(`p class="hint"`, v.say(mApplicantsWhat)), t.part())
 }
 
 // invitation shows a new one: as a code to scan, as a line to copy.
@@ -145,7 +164,18 @@ func (v *view) invitations() part {
 func (v *view) inviteAct() (string, error) {
 	ctx, cancel := context.WithTimeout(v.r.Context(), actTimeout)
 	defer cancel()
-	if v.form("do") == "cancel" {
+	switch do := v.form("do"); do {
+	case "approve", "deny":
+		if err := v.node().Decide(ctx, v.form("id"), do == "approve"); err != nil {
+			return "", err
+		}
+		if do == "approve" {
+			v.tell(mApproved)
+		} else {
+			v.tell(mDenied)
+		}
+		return "/invite", nil
+	case "cancel":
 		if err := v.node().Cancel(ctx, v.form("id")); err != nil {
 			return "", err
 		}
@@ -160,7 +190,7 @@ func (v *view) inviteAct() (string, error) {
 	if err != nil || !slices.Contains(lifetimes, hours) {
 		return "", fault(mBadForm)
 	}
-	i, err := v.node().Invite(ctx, InviteRequest{Lifetime: time.Duration(hours) * time.Hour, Uses: uses, Inviter: v.form("inviter") != ""})
+	i, err := v.node().Invite(ctx, InviteRequest{Lifetime: time.Duration(hours) * time.Hour, Uses: uses, Inviter: v.form("inviter") != "", Approve: v.form("approve") != ""})
 	switch {
 	case errors.Is(err, ErrMayNotInvite):
 		return "", fault(mMayNotInvite)

@@ -98,6 +98,8 @@ func (v *view) condition() (kind string, sentence part) {
 		return "good", v.sayf(mInMesh, f.Network, f.Alive, f.Members)
 	case s.Name == "network" && s.State == Waiting:
 		return "warn", v.say(mNoNetwork)
+	case s.Name == "join" && s.State == Waiting && f.Asked:
+		return "busy", v.say(mAsked)
 	case s.Name == "join" && s.State == Waiting:
 		return "warn", v.say(mNoInvitation)
 	case s.Name == "join" && s.State == Refused && f.Member:
@@ -168,6 +170,8 @@ func (v *view) stageDetail(s *Stage) part {
 	switch {
 	case s.Name == "identity" && f.Name != "":
 		p = group(text(f.Host), text(" · "), code(f.Name))
+	case s.State == Waiting && s.Name == "join" && f.Asked:
+		p = v.say(mAsked)
 	case s.State == Waiting && s.Name == "join":
 		return el(`p class="detail"`, v.say(mNoInvitation), text(" "), el(`a href="/join"`, v.say(mJoin)))
 	case s.State == Waiting && s.Name == "network":
