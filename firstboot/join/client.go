@@ -96,6 +96,11 @@ func (c Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invita
 	if err := c.do(ctx, to, issuer, "POST", "/v1/join", Request{req}, &w); err != nil {
 		return Admission{}, err
 	}
+	return admission(w, membership.KeyOf(c.Private), v, j)
+}
+
+// admission verifies what an inviter answered to key.
+func admission(w Welcome, key membership.Key, v membership.Invitation, j membership.Join) (Admission, error) {
 	mesh, err := membership.ParseMesh(w.Genesis)
 	if err != nil {
 		return Admission{}, err
@@ -107,7 +112,7 @@ func (c Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invita
 	if err != nil {
 		return Admission{}, err
 	}
-	if certs[0].Key != membership.KeyOf(c.Private) || certs[0].By != v.Issuer || certs[0].RSA != membership.HashOf(j.RSA) {
+	if certs[0].Key != key || certs[0].By != v.Issuer || certs[0].RSA != membership.HashOf(j.RSA) {
 		return Admission{}, fmt.Errorf("certificate is not the one asked for: %w", membership.ErrChain)
 	}
 	return Admission{mesh, w.Chain, w}, nil

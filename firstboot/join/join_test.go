@@ -42,7 +42,7 @@ func newKey() ed25519.PrivateKey {
 
 // world is a founder with its endpoint on the loopback.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	private ed25519.PrivateKey
 	mesh    membership.Mesh
 	state   State
@@ -61,7 +61,12 @@ func (w *world) pass(d time.Duration) { w.mu.Lock(); defer w.mu.Unlock(); w.now 
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, private: newKey(), dir: t.TempDir(), now: time.Unix(1_800_000_000, 0)}
+	return newWorldAt(t, t.TempDir())
+}
+
+func newWorldAt(t testing.TB, dir string) *world {
+	t.Helper()
+	w := &world{t: t, private: newKey(), dir: dir, now: time.Unix(1_800_000_000, 0)}
 	self := membership.KeyOf(w.private)
 	var err error
 	check := func() {

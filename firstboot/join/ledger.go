@@ -61,6 +61,9 @@ func OpenLedger(path string, now func() time.Time) (*Ledger, error) {
 		return nil, err
 	}
 	for _, i := range file {
+		if i == nil {
+			return nil, fmt.Errorf("%s: an entry is empty: %w", path, membership.ErrFormat)
+		}
 		l.list[i.Invitation.Nonce] = i
 	}
 	return l, nil

@@ -11,10 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/roster"
@@ -68,7 +65,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	if err := srv.Serve(tls.NewListener(l, conf)); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(tls.NewListener(&bounded{Listener: l, host: s.host}, conf)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return ctx.Err()
@@ -102,7 +99,7 @@ func (s *Server) handler() http.Handler {
 func (s *Server) post(handle func(State, *http.Request) (*Welcome, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		from := remote(r)
-		if !s.limits.allow(from, s.Now()) {
+		if !s.limits.allow(s.host(from), s.Now()) {
 			w.Header().Set("Retry-After", "10")
 			refuse(w, refusal(429, CodeBusy, "asked too often"))
 			return
@@ -276,37 +273,4 @@ func (s *Server) welcome(st State, key membership.Key) *Welcome {
 		}
 	}
 	return w
-}
-
-// limits holds a token bucket for each address (for IPv6, each /64, which is
-// one host's to use): bursts of 10, one request in 5 seconds.
-type limits struct {
-	mu    sync.Mutex
-	by    map[netip.Prefix]*rate.Limiter
-	swept time.Time
-}
-
-func (l *limits) allow(a netip.Addr, now time.Time) bool {
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return false
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.by == nil || (len(l.by) > 10000 && now.Sub(l.swept) > time.Minute) {
-		l.by, l.swept = map[netip.Prefix]*rate.Limiter{}, now
-	}
-	lim := l.by[p]
-	if lim == nil {
-		if len(l.by) > 20000 {
-			return false // somebody owns very many addresses
-		}
-		lim = rate.NewLimiter(rate.Every(5*time.Second), 10)
-		l.by[p] = lim
-	}
-	return lim.AllowN(now, 1)
 }

@@ -313,10 +313,19 @@ func FuzzParseInvitation(f *testing.F) {
 	}
 	f.Add(token)
 	f.Add("cloudy1.e30.")
+	f.Add(token + "\n")
+	f.Add(strings.Replace(token, ".", "..", 1))
 	f.Fuzz(func(t *testing.T, s string) {
 		FindToken(s)
-		if v, err := ParseInvitation(s); err == nil && (v.Uses < 1 || len(v.Endpoints) > 8) {
-			t.Errorf("%+v", v)
+		v, err := ParseInvitation(s)
+		if err != nil {
+			return
+		}
+		if v.Uses < 1 || len(v.Endpoints) > 8 || v.Role == "" || s != token {
+			t.Errorf("taken, and the fuzzer has no key: %+v", v)
+		}
+		if FindToken("see "+s+"\r\n") != s {
+			t.Errorf("parsed, but not found: %q", s)
 		}
 	})
 }

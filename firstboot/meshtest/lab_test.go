@@ -224,6 +224,19 @@ func (n *node) killAll() {
 	}
 }
 
+// pids are the node's processes of that name.
+func (n *node) pids(name string) (out []int) {
+	list, _ := exec.Command("ip", "netns", "pids", n.ns).Output()
+	for _, f := range strings.Fields(string(list)) {
+		var pid int
+		fmt.Sscan(f, &pid)
+		if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.TrimSpace(string(comm)) == name {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
 func (n *node) write(path, text string) {
 	n.l.t.Helper()
 	path = filepath.Join(n.root, path)
@@ -240,8 +253,10 @@ func (n *node) command(ctx context.Context, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "nsenter", append([]string{"-t", fmt.Sprint(n.pid), "-n", "-m", "--"}, args...)...)
 }
 
-func (n *node) try(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+func (n *node) try(args ...string) (string, error) { return n.tryFor(60*time.Second, args...) }
+
+func (n *node) tryFor(limit time.Duration, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := n.command(ctx, args...)
 	var out, errs bytes.Buffer
@@ -314,7 +329,7 @@ func (n *node) status() agent.Status {
 // ready waits until every stage is done.
 func (n *node) ready(limit time.Duration) agent.Status {
 	n.l.t.Helper()
-	if out, err := n.cli("status", "--wait", "--timeout", limit.String()); err != nil {
+	if out, err := n.tryFor(limit+30*time.Second, n.l.bin, "--root", n.root, "status", "--wait", "--timeout", limit.String()); err != nil {
 		n.l.t.Fatalf("node %s is not ready: %v\n%s\n%s", n.name, err, out, n.log())
 	}
 	return n.status()

@@ -104,6 +104,29 @@ func TestRestarts(t *testing.T) {
 	}
 	l.eventually(40*time.Second, "announced to the new Avahi", func() bool { return b.browses("_http._tcp", "web on node-b") })
 
+	// The bus dies as well, and takes Avahi with it.
+	for _, name := range []string{"dbus-daemon", "avahi-daemon"} {
+		for _, pid := range b.pids(name) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	l.eventually(40*time.Second, "noticed that there is no bus", func() bool {
+		for _, x := range b.status().Stages {
+			if x.Name == "announce" {
+				return x.State == agent.Failed
+			}
+		}
+		return false
+	})
+	b.sh("rm -f /run/dbus/pid /run/avahi-daemon/pid; dbus-daemon --system --fork && avahi-daemon -f " + b.root + "/avahi.conf --no-rlimits --no-proc-title -D")
+	l.eventually(60*time.Second, "announced over the new bus", func() bool { return b.browses("_http._tcp", "web on node-b") })
+	out, _ := b.try("timeout", "5", "avahi-browse", "-tp", "_http._tcp")
+	for line := range strings.Lines(out) {
+		if f := strings.Split(line, ";"); len(f) > 3 && strings.Contains(f[3], "web") && strings.ReplaceAll(f[3], `\032`, " ") != "web on node-b" {
+			t.Errorf("announced twice: %s", line)
+		}
+	}
+
 	// tincd dies; it comes back by itself.
 	sc := c.status()
 	pid, err := os.ReadFile(filepath.Join(c.root, agent.RunDir, "tincd.pid"))

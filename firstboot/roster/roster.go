@@ -49,7 +49,7 @@ func (m Member) Inviter() membership.Key { return m.Certs[0].By }
 // Roster is safe for use by several goroutines.
 type Roster struct {
 	mesh membership.Mesh
-	dir  string
+	dir  string // empty: in memory only
 
 	mu      sync.RWMutex
 	members map[membership.Name]Member
@@ -107,6 +107,11 @@ func Open(mesh membership.Mesh, dir string) (*Roster, []error, error) {
 	return r, skipped, nil
 }
 
+// Memory is a roster that is not on disk: it is gone with the process.
+func Memory(mesh membership.Mesh) *Roster {
+	return &Roster{mesh: mesh, members: map[membership.Name]Member{}, revoked: map[membership.Hash]revocation{}}
+}
+
 // Mesh returns the mesh.
 func (r *Roster) Mesh() membership.Mesh { return r.mesh }
 
@@ -134,7 +139,7 @@ func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
 	case !known && len(r.members) >= maxMembers:
 		return false, ErrFull
 	}
-	if save {
+	if save && r.dir != "" {
 		if err := durable.WriteJSON(filepath.Join(r.dir, "nodes", string(name)+".json"), rec); err != nil {
 			return false, err
 		}
@@ -162,7 +167,7 @@ func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
 	if m.Services != nil && m.Services.Seq >= list.Seq {
 		return false, nil
 	}
-	if save {
+	if save && r.dir != "" {
 		if err := durable.WriteJSON(filepath.Join(r.dir, "services", string(name)+".json"), s); err != nil {
 			return false, err
 		}
@@ -202,8 +207,10 @@ func (r *Roster) addRevocation(s membership.Signed, save bool) (bool, error) {
 			return false, ErrFull
 		}
 		// Base64 has no slash in this form, and the digest is ours.
-		if err := durable.WriteJSON(filepath.Join(r.dir, "revocations", digest.String()+".json"), s); err != nil {
-			return false, err
+		if r.dir != "" {
+			if err := durable.WriteJSON(filepath.Join(r.dir, "revocations", digest.String()+".json"), s); err != nil {
+				return false, err
+			}
 		}
 	}
 	r.revoked[digest] = revocation{rev, s}
@@ -220,6 +227,9 @@ func (r *Roster) addRevocation(s membership.Signed, save bool) (bool, error) {
 }
 
 func (r *Roster) removeFiles(name membership.Name) error {
+	if r.dir == "" {
+		return nil
+	}
 	return errors.Join(
 		durable.Remove(filepath.Join(r.dir, "nodes", string(name)+".json")),
 		durable.Remove(filepath.Join(r.dir, "services", string(name)+".json")),

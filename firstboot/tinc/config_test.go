@@ -19,7 +19,7 @@ import (
 	"cloudy/firstboot/membership"
 )
 
-func testNetwork(t *testing.T) Network {
+func testNetwork(t testing.TB) Network {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
