@@ -33,7 +33,7 @@ export CLOUDY_REQUIRE_ALL ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test deps unit heavy check sizes fmt bench docs page clean FORCE
+.PHONY: help image build test deps unit heavy check sizes fmt bench docs page scale clean FORCE
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ docs: ## write the generated parts of docs/
 page: ## pack the style sheet of the node's page and take its pictures anew (needs Chromium)
 	$(GO) test ./firstboot/page -run TestStyleIsPacked -update
 	$(GO) test ./firstboot/page -run TestPictures -update
+
+scale: ## simulate large meshes and write docs/scale.md (takes minutes)
+	$(GO) test ./firstboot/simulate -run 'TestScaleDocument' -update -timeout 60m
 
 clean: ## remove what was built here (the store of downloads stays: cloudy cache gc)
 	rm -rf $(BIN) $(OUT)

@@ -56,7 +56,7 @@ func TestBridge(t *testing.T) {
 	}
 	for _, n := range []*node{c, b} {
 		n.start()
-		n.must("join", a.invite())
+		n.takes(a.invite())
 		n.ready(60 * time.Second)
 		if n == c {
 			// Two are few: plain mDNS.

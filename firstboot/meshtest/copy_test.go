@@ -46,7 +46,7 @@ func TestCopiedCard(t *testing.T) {
 		s := c.status()
 		return s.Cloned && s.Name != "" && s.Name != sb.Name && s.Network == ""
 	})
-	c.must("join", a.invite())
+	c.takes(a.invite())
 	sc := c.ready(60 * time.Second)
 	if s := b.status(); s.Doubled || s.Name != sb.Name {
 		t.Errorf("the first one is not left alone: %+v", s)
@@ -70,7 +70,7 @@ func TestCopiedCard(t *testing.T) {
 		return stays.status().Name == sb.Name && a.pings(sb.Address6) && c.pings(sb.Address6) && stays.pings(sa.Address6) && stays.pings(sc.Address6)
 	})
 	t.Logf("at peace %s later", took.Round(time.Second))
-	leaves.must("join", a.invite())
+	leaves.takes(a.invite())
 	s := leaves.ready(90 * time.Second)
 	l.eventually(60*time.Second, "the other one a node of its own", func() bool { return a.pings(s.Address6) && stays.pings(s.Address6) })
 }

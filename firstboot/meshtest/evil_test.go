@@ -35,7 +35,7 @@ import (
 func TestEvil(t *testing.T) {
 	what := os.Getenv("EVIL")
 	if what == "" {
-		t.Skip("a part of TestMaliciousMembers")
+		return
 	}
 	t.Run("records", evilRecords)
 	t.Run("gossip", evilGossip)

@@ -99,17 +99,17 @@ func TestRefusedAndRevoked(t *testing.T) {
 	b.start()
 	c.start()
 	token := a.invite()
-	b.must("join", token)
+	b.takes(token)
 	b.ready(60 * time.Second)
 
-	c.must("join", token)
+	c.takes(token)
 	l.eventually(20*time.Second, "refused", func() bool { return c.refused("used by another node") })
 	for _, at := range []int{len("cloudy1."), len(token) / 3, len(token) - 86, len(token) - 43, len(token) - 1} {
 		if _, err := c.cli("join", tampered(token, at)); err == nil {
 			t.Errorf("an invitation tampered with at %d is taken", at)
 		}
 	}
-	c.must("join", a.invite())
+	c.takes(a.invite())
 	sc := c.ready(60 * time.Second)
 	l.eventually(30*time.Second, "reached by everybody", func() bool { return a.pings(sc.Address6) && b.pings(sc.Address6) })
 
@@ -146,7 +146,7 @@ func TestRefusedAndRevoked(t *testing.T) {
 
 	c.must("reset", "--identity")
 	l.eventually(20*time.Second, "another node", func() bool { s := c.status(); return s.Name != "" && s.Name != sc.Name && s.Network == "" })
-	c.must("join", a.invite())
+	c.takes(a.invite())
 	s := c.ready(60 * time.Second)
 	l.eventually(30*time.Second, "reached as another node", func() bool { return b.pings(s.Address6) })
 
@@ -155,7 +155,7 @@ func TestRefusedAndRevoked(t *testing.T) {
 	l.eventually(90*time.Second, "silent", func() bool { return a.status().Alive == 2 })
 	d2 := l.node("d", 2, 3, nodeconfig.Config{})
 	d2.start()
-	d2.must("join", a.invite())
+	d2.takes(a.invite())
 	sd := d2.ready(60 * time.Second)
 	l.eventually(30*time.Second, "known", func() bool { return a.status().Members == 4 })
 	before := keys(a)

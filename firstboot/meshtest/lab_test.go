@@ -299,6 +299,18 @@ func (n *node) start() {
 	go func(done chan error) { done <- cmd.Wait() }(n.done)
 }
 
+// takes gives the running agent an invitation, as soon as it listens.
+func (n *node) takes(token string) {
+	n.l.t.Helper()
+	n.l.eventually(60*time.Second, "taken by "+n.name, func() bool {
+		_, err := n.cli("join", token)
+		if err != nil && !strings.Contains(err.Error(), "does not answer") {
+			n.l.t.Fatalf("node %s: %v\n%s", n.name, err, n.log())
+		}
+		return err == nil
+	})
+}
+
 // stop ends the agent; with SIGKILL it gets no chance to tidy up.
 func (n *node) stop(sig syscall.Signal) {
 	n.l.t.Helper()

@@ -30,14 +30,14 @@ func TestInvitationsAbused(t *testing.T) {
 
 	short := a.invite("--expires", "1s")
 	time.Sleep(1100 * time.Millisecond) // the invitation's own time
-	owner.must("join", short)
+	owner.takes(short)
 	l.eventually(30*time.Second, "refused as expired", func() bool { return owner.refused("has expired") })
 
 	// Stolen: the thief is in, once, and everybody sees it.
 	thief.start()
-	thief.must("join", token)
+	thief.takes(token)
 	sz := thief.ready(60 * time.Second)
-	owner.must("join", token)
+	owner.takes(token)
 	l.eventually(30*time.Second, "refused as used", func() bool { return owner.refused("used by another node") })
 	if list := a.must("invite", "--list"); !strings.Contains(list, string(sz.Name)) {
 		t.Errorf("the inviter does not see who used it:\n%s", list)
@@ -57,7 +57,7 @@ func TestInvitationsAbused(t *testing.T) {
 	e.ready(60 * time.Second)
 	l.nft(l.router(), "add table ip lie; add chain ip lie pre { type nat hook prerouting priority -100; }; add rule ip lie pre iifname br2 tcp dport 7655 dnat to "+e.under)
 	token = a.invite()
-	owner.must("join", token)
+	owner.takes(token)
 	l.eventually(30*time.Second, "the impostor noticed", func() bool {
 		for _, x := range owner.status().Stages {
 			if x.Name == "join" && x.State == agent.Failed && strings.Contains(x.Error, "does not have the key") {

@@ -155,7 +155,7 @@ func TestDeafLink(t *testing.T) {
 	l, a := founder(t)
 	c := l.node("c", 2, 2, nodeconfig.Config{})
 	c.start()
-	c.must("join", a.invite())
+	c.takes(a.invite())
 	c.ready(60 * time.Second)
 	sa := a.status()
 	l.eventually(30*time.Second, "connected", func() bool { return c.pings(sa.Address6) })

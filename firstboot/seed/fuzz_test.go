@@ -43,9 +43,9 @@ func FuzzSeedFile(f *testing.F) {
 			if err := s.Used(x); err != nil {
 				t.Error(err)
 			}
-			if x.file != "" {
-				if left, _ := os.ReadFile(x.file); strings.Contains(string(left), x.Token) {
-					t.Errorf("%s is not wiped", x.file)
+			if x.File != "" {
+				if left, _ := os.ReadFile(x.File); strings.Contains(string(left), x.Token) {
+					t.Errorf("%s is not wiped", x.File)
 				}
 			}
 		}
