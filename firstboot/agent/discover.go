@@ -221,7 +221,12 @@ func (a *Agent) fetch(ctx context.Context, p gossip.Peer, what string) (bool, er
 		if err := client.Fetch(ctx, to, p.Name, "node/"+string(p.Name), &rec); err != nil {
 			return false, err
 		}
-		return r.AddNode(rec)
+		news, err := r.AddNode(rec)
+		if m, ok := r.Get(p.Name); ok && err == nil && !news && m.Record.Record.Digest() != rec.Record.Digest() {
+			// It has a record that it does not know of: see double.go.
+			return false, client.Show(ctx, to, m.Node.Key, m.Record)
+		}
+		return news, err
 	case "services":
 		var s membership.Signed
 		if err := client.Fetch(ctx, to, p.Name, "services/"+string(p.Name), &s); err != nil {

@@ -17,7 +17,7 @@ import (
 // machines, the two notice each other here.
 //
 // A member that is told of a record answers with the one that it has when
-// that is newer. A node that gets a newer record of its own key that it did
+// that is newer, and one that fetches a record shows the newer one that it has. A node that gets a newer record of its own key that it did
 // not sign draws a lot, signs a record with it that is newer still, and tells
 // it. A node that was restored from an old backup has peace then. A copy gets
 // that record in the same way and does the same; and of two who have drawn,
@@ -77,16 +77,21 @@ func judge(mine, other membership.Node, same bool) verdict {
 // contested takes a refusal to a record of this node, and acts upon it when it
 // brings a newer one. It says whether another record is to be told.
 func (a *Agent) contested(ref *join.Refusal) bool {
-	if ref.Code != join.CodeDouble || ref.Record == nil {
-		return false
-	}
+	return ref.Code == join.CodeDouble && ref.Record != nil && a.another(*ref.Record)
+}
+
+// Double implements join.Doubled.
+func (a *Agent) Double(rec membership.NodeRecord) { a.another(rec) }
+
+// another acts upon a record of this node's key that somebody has.
+func (a *Agent) another(rec membership.NodeRecord) bool {
 	a.mu.Lock()
 	st, r := a.standing, a.roster
 	a.mu.Unlock()
 	if st == nil || r == nil {
 		return false
 	}
-	other, _, err := ref.Record.Verify(r.Mesh())
+	other, _, err := rec.Verify(r.Mesh())
 	if err != nil {
 		a.log.Warn("a member has a newer record of this node that is none", "error", err)
 		return false
@@ -97,7 +102,7 @@ func (a *Agent) contested(ref *join.Refusal) bool {
 		a.mu.Unlock()
 		return false
 	}
-	switch judge(mine, other, st.Record.Record.Digest() == ref.Record.Record.Digest()) {
+	switch judge(mine, other, st.Record.Record.Digest() == rec.Record.Digest()) {
 	case nothing:
 		a.mu.Unlock()
 		return false

@@ -126,6 +126,12 @@ func (c Client) Return(ctx context.Context, to netip.AddrPort, want membership.K
 	return w, err
 }
 
+// Show gives a member a record of its own key that is newer than what it said
+// itself; want is its key.
+func (c Client) Show(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) error {
+	return c.do(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/double", Return{rec}, &Welcome{})
+}
+
 // Fetch reads something from a member over the mesh: "node/NAME",
 // "services/NAME" or "revocations". The answer is signed by whom it is of.
 func (c Client) Fetch(ctx context.Context, to netip.AddrPort, name membership.Name, what string, out any) error {

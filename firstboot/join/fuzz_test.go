@@ -63,6 +63,7 @@ func FuzzEndpoint(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for path, bodies := range map[string][]any{
 			"/v1/join":   {json.RawMessage(data), Request{signedBy(member, "join", data)}},
+			"/v1/double": {json.RawMessage(data), Return{membership.NodeRecord{Chain: w.state.Self.Chain, Record: signedBy(w.private, "node", data)}}},
 			"/v1/return": {json.RawMessage(data), Return{membership.NodeRecord{Chain: adm.Chain, Record: signedBy(member, "node", data)}}},
 		} {
 			for _, body := range bodies {

@@ -52,12 +52,15 @@ type world struct {
 	mu      sync.Mutex
 	now     time.Time
 	heard   int
+	doubles []membership.NodeRecord
 }
 
 func (w *world) State() (State, bool) { return w.state, true }
 func (w *world) Heard()               { w.heard++ }
-func (w *world) clock() time.Time     { w.mu.Lock(); defer w.mu.Unlock(); return w.now }
-func (w *world) pass(d time.Duration) { w.mu.Lock(); defer w.mu.Unlock(); w.now = w.now.Add(d) }
+
+func (w *world) Double(rec membership.NodeRecord) { w.doubles = append(w.doubles, rec) }
+func (w *world) clock() time.Time                 { w.mu.Lock(); defer w.mu.Unlock(); return w.now }
+func (w *world) pass(d time.Duration)             { w.mu.Lock(); defer w.mu.Unlock(); w.now = w.now.Add(d) }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -331,6 +334,12 @@ func TestReturn(t *testing.T) {
 	if _, err := (Client{private}).Return(t.Context(), w.at, root, rec); err != nil {
 		t.Errorf("the same record again: %v", err)
 	}
+	// A node is shown records of its own key, and no others.
+	if err := (Client{private}).Show(t.Context(), w.at, root, w.state.Self); err != nil || len(w.doubles) != 1 {
+		t.Errorf("shown its own record: %v, %d", err, len(w.doubles))
+	}
+	w.pass(time.Minute)
+	wantCode(t, Client{private}.Show(t.Context(), w.at, root, rec), CodeForeign)
 	// Somebody else's connection with a copied record gets no keys.
 	_, err = Client{newKey()}.Return(t.Context(), w.at, root, rec)
 	wantCode(t, err, CodeSignature)

@@ -75,6 +75,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/join", s.post(s.join))
 	mux.HandleFunc("POST /v1/return", s.post(s.back))
+	mux.HandleFunc("POST /v1/double", s.post(s.double))
 	mux.HandleFunc("GET /v1/node/{name}", s.get(func(st State, r *http.Request) any {
 		if m, ok := st.Roster.Get(membership.Name(r.PathValue("name"))); ok {
 			return m.Record
@@ -259,6 +260,32 @@ func (s *Server) back(st State, r *http.Request) (*Welcome, error) {
 	w := s.welcome(st, n.Key)
 	w.Revocations, _ = st.Roster.Revocations()
 	return w, nil
+}
+
+// Doubled is a Member that wants to know when somebody has a record of its own
+// key that it may not have signed.
+type Doubled interface {
+	Double(rec membership.NodeRecord)
+}
+
+// double takes a record of this node's own key. Anybody may show it: it is the
+// key that signed it.
+func (s *Server) double(st State, r *http.Request) (*Welcome, error) {
+	var req Return
+	if err := decode(r, &req); err != nil {
+		return nil, err
+	}
+	n, _, err := req.Record.Verify(st.Mesh)
+	if err != nil {
+		return nil, err
+	}
+	if n.Key != membership.KeyOf(s.Private) {
+		return nil, refusal(401, CodeForeign, "this is not the record of this node")
+	}
+	if d, ok := s.Member.(Doubled); ok {
+		d.Double(req.Record)
+	}
+	return &Welcome{}, nil
 }
 
 // welcome is what both get: whom they may connect to.

@@ -38,16 +38,20 @@ func TestIdentityKilled(t *testing.T) {
 		}
 	}
 	fresh()
-	// How long a whole run takes here decides when to kill.
-	start := time.Now()
-	if out, err := exec.Command(bin, "--root", root, "identity").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	// How long a whole run takes here decides when to kill; an RSA key takes
+	// as long as it takes, so it is the longest of some.
+	var whole time.Duration
+	for range 4 {
+		start := time.Now()
+		if out, err := exec.Command(bin, "--root", root, "identity").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		whole = max(whole, time.Since(start))
+		fresh()
 	}
-	whole := time.Since(start)
-	fresh()
 	var name string
 	kills, done := 0, 0
-	for kills < 60 {
+	for kills < 60 || done < 3 {
 		cmd := exec.Command(bin, "--root", root, "identity")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

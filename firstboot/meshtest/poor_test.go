@@ -90,19 +90,23 @@ table ip nat {
 	for _, n := range nodes {
 		addr[n] = n.status().Address6
 	}
-	took := l.eventually(150*time.Second, "reached by full packets", func() bool {
+	var deaf []string
+	defer func() {
+		if t.Failed() {
+			t.Log("not reached:", deaf)
+		}
+	}()
+	took := l.eventually(180*time.Second, "reached by full packets", func() bool {
+		deaf = nil
 		for _, n := range nodes {
 			for _, o := range nodes {
-				if o == n {
-					continue
-				}
 				// 1500 less the headers of IPv6 and ICMP.
-				if _, err := n.try("ping", "-n", "-c1", "-W1", "-s1452", addr[o]); err != nil {
-					return false
+				if _, err := n.try("ping", "-n", "-c1", "-W1", "-s1452", addr[o]); o != n && err != nil {
+					deaf = append(deaf, n.name+" to "+o.name)
 				}
 			}
 		}
-		return true
+		return len(deaf) == 0
 	})
 	t.Logf("everybody reached by everybody with 1500 bytes after %s", took.Round(time.Second))
 	out := a.must("members", "--json")
