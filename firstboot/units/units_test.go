@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -51,5 +52,40 @@ func TestVerify(t *testing.T) {
 	}
 	if len(out) == 0 && err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSecurity lets systemd judge how much the units may do: 0 is nothing, 10
+// everything. Those that run for long may do little.
+func TestSecurity(t *testing.T) {
+	path, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		if os.Getenv("CLOUDY_REQUIRE_ALL") != "" {
+			t.Fatal("needs systemd-analyze")
+		}
+		t.Skip("needs systemd-analyze")
+	}
+	dir := t.TempDir()
+	for unit, limit := range map[string]float64{
+		"cloudy-node.service": 2.5, "cloudy-mesh.service": 3, "cloudy-identity.service": 5, "cloudy-wish.service": 5,
+	} {
+		data, err := Files.ReadFile(unit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, unit)
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(path, "security", "--offline=true", file).CombinedOutput()
+		_, text, ok := strings.Cut(string(out), "Overall exposure level for "+unit+": ")
+		if !ok {
+			t.Skipf("systemd-analyze does not judge files: %v: %s", err, out) // before 250
+		}
+		level, err := strconv.ParseFloat(strings.Fields(text)[0], 64)
+		if err != nil || level > limit {
+			t.Errorf("%s: exposure %v, %v; want at most %v", unit, level, err, limit)
+		}
+		t.Logf("%-24s %.1f", unit, level)
 	}
 }
