@@ -74,7 +74,7 @@ locals {
 
 # What every node tells the mesh of itself; the unit is not the agent's to stop.
 service "ssh" {
-  description = "A shell on the node, by SSH key."
+  description = "SSH"
   enabled     = true
 
   announce {

@@ -100,7 +100,7 @@ func serviceBlock() *Block {
 		Example: "service \"tahoe-lafs\" {\n  packages = [\"tahoe-lafs\"]\n\n  role \"storage\" {\n    units = [\"tahoe-lafs@storage.service\"]\n  }\n\n" +
 			"  announce {\n    type = \"_tahoe-lafs._tcp\"\n    port = 3456\n  }\n\n  health {\n    tcp = 3456\n  }\n}\n",
 		Attrs: []Attr{
-			{Name: "description", Type: stringType, Doc: "What the service is, in one line.", Example: `"Storage spread over the community's nodes."`},
+			{Name: "description", Type: stringType, Doc: "What the service is called where it is announced, in a few words. Default: its name.", Example: `"Tahoe-LAFS storage"`},
 			{Name: "packages", Type: listOf(packageType), Doc: "Packages of the service.", Example: `["tahoe-lafs"]`},
 			{Name: "overlay", Type: listOf(overlayNameType), Doc: "Overlays laid over the root of every image with the service.", Example: `["common"]`},
 			{Name: "units", Type: listOf(unitType), Doc: "systemd units of the service. They are off until the node turns the service on.", Example: `["etcd.service"]`},
