@@ -242,6 +242,10 @@ func stalled(ctx context.Context, err error) error {
 	if de := (*net.DNSError)(nil); errors.As(err, &de) && de.IsNotFound {
 		return &permanent{err}
 	}
+	// The transport has the same limit for the head of an answer, and may be first.
+	if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+		return fmt.Errorf("%w: %w", ErrStalled, err)
+	}
 	return err
 }
 

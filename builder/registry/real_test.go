@@ -114,7 +114,8 @@ mount -t cgroup2 none /sys/fs/cgroup 2>/dev/null || mount -t tmpfs none /sys/fs/
 exec podman --root "$1/root" --runroot "$1/run" --tmpdir "$1/tmp" --storage-driver vfs --cgroup-manager cgroupfs --events-backend file \
 	run --tls-verify=false --cgroups=disabled --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --rm "$2" \
 	/bin/sh -c '. /etc/os-release; echo "runs: $PRETTY_NAME"'`
-	out := run(t, "unshare", "--mount", "sh", "-c", script, "sh", dir, ref)
+	// What podman leaves to clean up behind it ends with the namespace.
+	out := run(t, "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh", dir, ref)
 	if !strings.Contains(out, "runs: Cloudy test amd64") {
 		t.Errorf("podman: %s", out)
 	}
