@@ -130,7 +130,7 @@ func TestPage(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"Site b & more", "1 < 2", "c-2", "da: 20 ms, 1 %, 20 Mbit/s", "cut, 20 ms"} {
+	for _, want := range []string{"Site b & more", "1 < 2", "c-2", "da: 20 ms, 1 % lost, 20 Mbit/s", "cut, 20 ms"} {
 		if !strings.Contains(texts.String(), want) {
 			t.Errorf("%q is not on the page", want)
 		}

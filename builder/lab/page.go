@@ -80,7 +80,7 @@ const (
 	dotStep  = 26.0
 	dotsWide = 5
 	boxHead  = 40.0
-	boxWide  = dotsWide*dotStep + 70
+	boxWide  = dotsWide*dotStep + 106
 )
 
 // draw lays the sites out: the one with the most links in the middle, the
@@ -230,7 +230,7 @@ func (l *LinkState) sentence() string {
 		add(fmt.Sprintf("%g ms", float64(l.Delay)*1000))
 	}
 	if l.Loss != 0 {
-		add(fmt.Sprintf("%g %%", l.Loss*100))
+		add(fmt.Sprintf("%g %% lost", l.Loss*100))
 	}
 	if l.Rate != 0 {
 		add(fmt.Sprintf("%g Mbit/s", float64(l.Rate)/1e6))
