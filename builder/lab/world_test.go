@@ -214,9 +214,9 @@ func TestSmall(t *testing.T) {
 	if err := os.WriteFile(file, []byte(smallLab), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	limit, err := readLimit()
-	if err != nil {
-		t.Fatal(err)
+	before := map[string]int{}
+	for _, l := range limits() {
+		before[l.name], _ = readLimit(l.name)
 	}
 	w.up(file)
 	s := w.state("small")
@@ -294,8 +294,10 @@ func TestSmall(t *testing.T) {
 	}
 	w.must("down", "small")
 	w.gone("small")
-	if now, _ := readLimit(); now > limit {
-		t.Errorf("the limit of inotify instances is %d, and was %d", now, limit)
+	for name, was := range before {
+		if now, _ := readLimit(name); now > was {
+			t.Errorf("%s is %d, and was %d", name, now, was)
+		}
 	}
 }
 
