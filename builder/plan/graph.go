@@ -108,7 +108,7 @@ func (b *Build) customParts() map[string]string {
 	parts := map[string]string{
 		"files": digest(img.Files), "directories": digest(img.Directories), "groups": digest(img.Groups),
 		"users": digest(img.Users), "units": digest(img.Units), "hostname": img.Hostname, "locale": img.Locale,
-		"timezone": img.Timezone, "mesh": digest(img.Mesh), "services": digest(img.Services), "grow": digest(img.Grow),
+		"timezone": img.Timezone, "mesh": digest(img.Mesh), "page": digest(img.Page), "services": digest(img.Services), "grow": digest(img.Grow),
 		"archives": digest(img.Archives),
 	}
 	if b.agent != nil {

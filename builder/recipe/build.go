@@ -92,6 +92,9 @@ func (b *builder) image(r *resolved) *Image {
 	if x := n.child("mesh", ""); x != nil {
 		img.Mesh = b.mesh(x)
 	}
+	if x := n.child("page", ""); x != nil {
+		img.Page = b.page(x)
+	}
 	for _, t := range unique(n.texts("exclude")) {
 		pattern, include := strings.CutPrefix(t.Value, "!")
 		img.Exclude = append(img.Exclude, PathRule{Pattern: pattern, Include: include, Range: t.Range})

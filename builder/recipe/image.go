@@ -66,6 +66,7 @@ type Image struct {
 	Grow        Grow
 	Exclude     []PathRule `json:",omitempty"` // the last match counts
 	Mesh        *Mesh      `json:",omitempty"`
+	Page        *Page      `json:",omitempty"`
 	Services    []Service  `json:",omitempty"`
 	Targets     []Target   `json:",omitempty"` // those that Arch can have
 	Board       *Board     `json:",omitempty"` // of the target "sdcard"
@@ -244,6 +245,14 @@ type Mesh struct {
 	MDNSLimit  int      `json:",omitempty"`
 	MDNSTypes  []string `json:",omitempty"`
 	Range      Range    `json:"-"`
+}
+
+// Page is the node's page. A port of 0 is the agent's default.
+type Page struct {
+	Off      bool `json:",omitempty"`
+	Demo     bool `json:",omitempty"` // guest's password is "guest"
+	HTTPPort int  `json:",omitempty"`
+	TLSPort  int  `json:",omitempty"`
 }
 
 // Service is a service that the node can offer.

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"slices"
 
 	"cloudy/firstboot/nodeconfig"
@@ -28,9 +29,22 @@ func (b *builder) mesh(n *node) *Mesh {
 	return m
 }
 
-// HasAgent tells whether the image has the node's agent: it is for a mesh, or
-// there are services to look after.
-func (i *Image) HasAgent() bool { return i.Mesh != nil || len(i.Services) > 0 }
+func (b *builder) page(n *node) *Page {
+	number := func(name string) int { return int(get(n, name, int64(0))) }
+	p := &Page{Off: get(n, "off", false), Demo: get(n, "demo", false), HTTPPort: number("http_port"), TLSPort: number("tls_port")}
+	if http, tls := cmp.Or(p.HTTPPort, nodeconfig.DefaultHTTPPort), cmp.Or(p.TLSPort, nodeconfig.DefaultTLSPort); http == tls {
+		at := "tls_port"
+		if n.attrs[at] == nil {
+			at = "http_port"
+		}
+		b.errorf(n.where(at), "Choose another one.", "HTTP and TLS cannot have the same port, %d", http)
+	}
+	return p
+}
+
+// HasAgent tells whether the image has the node's agent: it is for a mesh,
+// there are services to look after, or its page was asked for.
+func (i *Image) HasAgent() bool { return i.Mesh != nil || len(i.Services) > 0 || i.Page != nil }
 
 // NodeConfig is what the image says to the node's agent.
 func (i *Image) NodeConfig() nodeconfig.Config {
@@ -41,6 +55,9 @@ func (i *Image) NodeConfig() nodeconfig.Config {
 			Interface: m.Interface, TincPort: m.Port, JoinPort: m.JoinPort, GossipPort: m.GossipPort, TCPOnly: m.TCPOnly, Advertise: m.Advertise,
 			MDNS: m.MDNS, MDNSLimit: m.MDNSLimit, MDNSTypes: m.MDNSTypes,
 		}
+	}
+	if p := i.Page; p != nil {
+		c.Page = nodeconfig.Page{Off: p.Off, Demo: p.Demo, HTTPPort: p.HTTPPort, TLSPort: p.TLSPort}
 	}
 	for k := range i.Services {
 		c.Services = append(c.Services, i.Services[k].nodeServices()...)

@@ -60,6 +60,10 @@ image "node" {
     mdns_limit = 20
     mdns_types = ["_grid._tcp"]
   }
+  page {
+    demo     = true
+    tls_port = 443
+  }
 }
 image "plain" {
 }
@@ -101,7 +105,8 @@ func TestNodeConfig(t *testing.T) {
       "name": "web", "units": ["web.service"], "enabled": true,
       "health": {"http": "http://127.0.0.1/", "interval": "1m0s", "timeout": "10s"}
     }
-  ]
+  ],
+  "page": {"demo": true, "tls_port": 443}
 }`
 	canonical := func(s string) string {
 		var v any
@@ -116,6 +121,23 @@ func TestNodeConfig(t *testing.T) {
 	}
 	if image(t, "plain", "amd64", cloudRecipe).HasAgent() {
 		t.Error("an image without mesh and services has an agent")
+	}
+}
+
+func TestPageMistakes(t *testing.T) {
+	for name, tc := range map[string]struct{ page, want string }{
+		"same port":      {`tls_port = 7000`, "cannot have the same port, 7000"},
+		"no port":        {`http_port = 70000`, "65535"},
+		"unknown":        {`demos = true`, `Did you mean "demo"`},
+		"another's type": {`off = "maybe"`, "need true or false"},
+	} {
+		m, diags := load(t, debian+"image \"a\" {\npage {\n"+tc.page+"\n}\n}\n")
+		_, more := m.Image("a", "amd64")
+		var b strings.Builder
+		m.Render(&b, append(diags, more...), false)
+		if !strings.Contains(b.String(), tc.want) {
+			t.Errorf("%s: no %q in\n%s", name, tc.want, b.String())
+		}
 	}
 }
 

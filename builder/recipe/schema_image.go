@@ -32,7 +32,7 @@ func imageBlock() *Block {
 		},
 		Blocks: []*Block{
 			fileBlock(), directoryBlock(), userBlock(), groupBlock(), debconfBlock(), runBlock(), unitsBlock(),
-			kernelBlock(), initramfsBlock(), meshBlock(), targetBlock(),
+			kernelBlock(), initramfsBlock(), meshBlock(), pageBlock(), targetBlock(),
 		},
 		checkLabel: identifier,
 	}
@@ -169,6 +169,20 @@ func initramfsBlock() *Block {
 			{Name: "modules", Type: oneOf("most", "list"), Default: `"most"`, Doc: "`most` takes all storage and filesystem drivers, `list` only those of `include`. (`dep` would look at the building machine.)", Example: `"most"`},
 			{Name: "include", Type: listOf(wordType), Merge: Append, Doc: "Kernel modules to put in and load.", Example: `["nvme", "virtio_blk"]`},
 			{Name: "compress", Type: oneOf("zstd", "gzip", "xz", "lz4"), Default: `"zstd"`, Doc: "Compression.", Example: `"zstd"`},
+		},
+	}
+}
+
+func pageBlock() *Block {
+	return &Block{
+		Name: "page", Doc: "The node's page, where its owner sees and runs the node with a browser. Every image with the node's agent has it; this block changes it. " +
+			"Passwords are made at the first boot, different on each node; see [the node's page](../page.md).",
+		Example: "page {\n  demo = true\n}\n",
+		Attrs: []Attr{
+			{Name: "off", Type: boolType, Default: "false", Doc: "No page.", Example: `true`},
+			{Name: "demo", Type: boolType, Default: "false", Doc: "For an image that is shown around: the account `guest`, which reads, has the password `guest`, and plain HTTP is served instead of leading to TLS.", Example: `true`},
+			{Name: "http_port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultHTTPPort), Doc: "TCP port of plain HTTP, which leads to TLS.", Example: `7000`},
+			{Name: "tls_port", Type: intType(1, 65535), Default: strconv.Itoa(nodeconfig.DefaultTLSPort), Doc: "TCP port of TLS.", Example: `7443`},
 		},
 	}
 }
