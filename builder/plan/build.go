@@ -10,12 +10,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
+	"cloudy/builder/recipe"
 	"cloudy/builder/report"
 	"cloudy/builder/sign"
 	"cloudy/builder/tree"
@@ -75,10 +77,27 @@ func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 		return nil, err
 	}
 	step := progress.Begin(ctx, "reports", 0, progress.Files)
-	if err := step.End(b.reports(ctx, root, all)); err != nil {
+	if err := step.End(b.reports(ctx, root, slices.Concat(all, b.others()))); err != nil {
 		return nil, err
 	}
 	return all, saveRecord(b.engine.Store, b.Image.Name, b.Image.Arch, b.Steps)
+}
+
+// others are the artefacts that earlier builds have made of the same root for
+// targets that this one was not asked for: checksums and provenance are of
+// all that lies there together.
+func (b *Build) others() []targets.Artefact {
+	var out []targets.Artefact
+	for _, t := range b.Image.Targets {
+		kind, ok := kinds()[t.Name]
+		if !ok || slices.ContainsFunc(b.Targets, func(w recipe.Target) bool { return w.Name == t.Name }) {
+			continue
+		}
+		if made, ok := b.engine.artefacts(b.base(t), b.targetStep(kind, t).Key); ok {
+			out = append(out, made...)
+		}
+	}
+	return out
 }
 
 // share offers all layers of the build to the shared cache, which takes them

@@ -67,16 +67,21 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 			return nil, fail.WithHint(fail.User, fmt.Errorf("%s: this program makes no target %q", t.Range, t.Name),
 				"it makes "+strings.Join(CanMake(), ", "))
 		}
-		s := newStep("target "+t.Name, map[string]string{
-			"options": digest(t), "kernel arguments": digest(img.Kernel), "grow": digest(img.Grow), "format": kind.format,
-			"description": digest(kind.options(img, t)), // what else of the image the target writes down
-		}, b.root)
+		s := b.targetStep(kind, t)
 		s.Cached = e.haveArtefacts(b.base(t), s.Key)
 		s.explain(old, []*Step{b.root})
 		b.Steps = append(b.Steps, s)
 		b.targets = append(b.targets, s)
 	}
 	return b, nil
+}
+
+func (b *Build) targetStep(kind kind, t recipe.Target) *Step {
+	img := b.Image
+	return newStep("target "+t.Name, map[string]string{
+		"options": digest(t), "kernel arguments": digest(img.Kernel), "grow": digest(img.Grow), "format": kind.format,
+		"description": digest(kind.options(img, t)), // what else of the image the target writes down
+	}, b.root)
 }
 
 func (e *Engine) hasLayer(key string) bool {

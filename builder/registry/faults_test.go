@@ -4,12 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"cloudy/builder/fail"
 	"cloudy/targets/oci"
@@ -320,4 +325,35 @@ func push(r PushRequest) func(*Client) error {
 
 func pullOf(r PullRequest) func(*Client) error {
 	return func(c *Client) error { _, err := c.Pull(context.Background(), r); return err }
+}
+
+// TestCertificates speaks to a registry whose certificate nobody knows.
+func TestCertificates(t *testing.T) {
+	noCredentials(t)
+	s := newServer(t)
+	secure := httptest.NewUnstartedServer(s)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	disk := write(t, filepath.Join(t.TempDir(), "disk.raw"), "content")
+	// Not the loopback, where plain HTTP would be tried as well.
+	host := strings.Replace(strings.TrimPrefix(secure.URL, "https://"), "127.0.0.1", "registry.test", 1)
+	r := PushRequest{Files: []string{disk}, Ref: host + "/cloudy/disk:1"}
+	for _, insecure := range []bool{false, true} {
+		c := New(Options{Wait: time.Millisecond, Insecure: insecure})
+		c.transport.(*guard).next.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, secure.Listener.Addr().String())
+		}
+		_, err := c.Push(context.Background(), r)
+		if insecure {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		check(t, "push", err, fail.Network, "its certificate is not trusted here")
+		if !strings.Contains(fail.HintOf(err), "--insecure") {
+			t.Errorf("hint: %s", fail.HintOf(err))
+		}
+	}
 }
