@@ -90,7 +90,11 @@ func (d *disks) list() ([]disk, error) {
 		x := disk{name: n, path: filepath.Join(d.dev, n)}
 		sectors, _ := strconv.ParseInt(d.attribute(n, "size"), 10, 64)
 		x.size = sectors * 512 // whatever the disk's own sectors are
-		x.model = strings.TrimSpace(d.attribute(n, "device/vendor") + " " + d.attribute(n, "device/model"))
+		x.model = d.attribute(n, "device/model")
+		// Virtual disks have the number of the PCI vendor for a name.
+		if v := d.attribute(n, "device/vendor"); !strings.HasPrefix(v, "0x") {
+			x.model = strings.TrimSpace(v + " " + x.model)
+		}
 		if x.model == "" {
 			x.model = d.attribute(n, "device/name") // of MMC cards
 		}
