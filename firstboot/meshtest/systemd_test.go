@@ -175,6 +175,7 @@ func (m *machine) eventually(what string, ok func() bool) {
 // that end at once is root, tincd comes up by its path unit and comes back,
 // and what takes root is done all the same.
 func TestUnderSystemd(t *testing.T) {
+	t.Parallel()
 	m := boot(t, nodeconfig.Config{
 		Mesh:     nodeconfig.Mesh{Create: true, Network: "test"},
 		Services: []nodeconfig.Service{{Name: "web", Units: []string{"web.service"}, Health: &nodeconfig.Health{Unit: "web.service"}}},
