@@ -64,10 +64,19 @@ func (a *Agent) wish(ctx context.Context, name string, w Wish) error {
 // nothing left. A wish that fails is told and dropped; the daemon repeats what
 // it still needs.
 func (a *Agent) CarryOut(ctx context.Context) error {
-	dir := a.path(WishDir)
+	// The folder is the daemon's: it could be a link, which must not lead
+	// root elsewhere. The one above is made by root, in root's /run.
+	run, err := os.OpenRoot(a.path(RunDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer run.Close()
 	var errs []error
 	for ctx.Err() == nil {
-		root, err := os.OpenRoot(dir)
+		root, err := run.OpenRoot(filepath.Base(WishDir))
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}

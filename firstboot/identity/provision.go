@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"cloudy/firstboot/durable"
@@ -193,17 +194,33 @@ func (f Files) Own(name string, folders ...string) error {
 		if err := os.MkdirAll(dir, mode); err != nil {
 			return err
 		}
-		// What is in it belongs to the daemon, which could put links
-		// there: they are never followed.
-		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Lchown(path, a.uid, a.gid)
-		})
-		if err != nil {
+		if err := a.own(dir); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// own gives the account a folder with all that is in it. A daemon that was
+// taken over could put links there, to be given what they lead to: none is
+// followed out of the folder, and a file with several names stays whose it is.
+func (a account) own(dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := root.Lstat(path)
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() && st.Nlink > 1 {
+			return nil
+		}
+		return root.Lchown(path, a.uid, a.gid)
+	})
 }
