@@ -3,6 +3,7 @@ package meshtest
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +48,78 @@ func TestPoorLink(t *testing.T) {
 		return err == nil && strings.Contains(out, "Grid")
 	})
 	t.Logf("the service found %s later", took.Round(time.Second))
+}
+
+// TestNarrowLinks: one node has a link with an MTU of 1280, another one of
+// which no UDP comes through, a third and a fourth are behind two NATs. All
+// reach each other with packets that fill the overlay's MTU.
+func TestNarrowLinks(t *testing.T) {
+	l, a := founder(t)
+	need(t, toolHas("nft"), "needs nft")
+	l.domain(3)
+	l.domain(4)
+	narrow := func(ns, dev, peerNS, peer string) {
+		l.cable(ns, dev, peerNS, peer)
+		l.ip("-n", ns, "link", "set", dev, "mtu", "1280")
+		l.ip("-n", peerNS, "link", "set", peer, "mtu", "1280")
+	}
+	m := l.nodeOn(narrow, "m", 1, 7, nodeconfig.Config{})
+	u := l.node("u", 2, 2, nodeconfig.Config{})
+	x, y := l.node("x", 3, 2, nodeconfig.Config{}), l.node("y", 4, 2, nodeconfig.Config{})
+	l.nft(l.router(), `table inet f {
+  chain through {
+    type filter hook forward priority 0
+    iifname "br2" meta l4proto udp drop
+    oifname "br2" meta l4proto udp drop
+    oifname { "br3", "br4" } ct state new drop
+  }
+}
+table ip nat {
+  chain post {
+    type nat hook postrouting priority 100
+    ip saddr { 10.50.3.0/24, 10.50.4.0/24 } masquerade
+  }
+}`)
+	if _, err := u.try("ping", "-n", "-c1", "-W1", x.under); err == nil {
+		t.Fatal("the NAT lets somebody in")
+	}
+	// A bridge takes the least MTU of its ports: the founder's domain is
+	// narrow, and it must learn so.
+	l.join(a, m, u, x, y)
+	nodes := []*node{a, m, u, x, y}
+	addr := map[*node]string{}
+	for _, n := range nodes {
+		addr[n] = n.status().Address6
+	}
+	type pair struct{ from, to *node }
+	var deaf []pair
+	for _, n := range nodes {
+		for _, o := range nodes {
+			if o != n {
+				deaf = append(deaf, pair{n, o})
+			}
+		}
+	}
+	defer func() {
+		for _, p := range deaf {
+			t.Logf("%s does not reach %s", p.from.name, p.to.name)
+		}
+	}()
+	took := l.eventually(240*time.Second, "reached by full packets", func() bool {
+		deaf = slices.DeleteFunc(deaf, func(p pair) bool {
+			// More than the overlay's MTU, so one of the fragments fills it.
+			_, err := p.from.try("ping", "-n", "-c1", "-W2", "-s1452", addr[p.to])
+			return err == nil
+		})
+		return len(deaf) == 0
+	})
+	t.Logf("everybody reached by everybody with 1500 bytes after %s", took.Round(time.Second))
+	out := a.must("members", "--json")
+	for _, n := range []*node{x, y} {
+		if strings.Contains(out, n.under+`"`) {
+			t.Errorf("the record of %s names an address that nobody reaches:\n%s", n.name, out)
+		}
+	}
 }
 
 // TestWrongClock: a board without a clock starts in January 1970, where every

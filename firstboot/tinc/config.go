@@ -55,6 +55,12 @@ type Change struct {
 	Address bool // the overlay addresses changed: the up script is to run again
 }
 
+// overlayMTU is the least that IPv6 allows (RFC 8200, section 5). Where a path
+// carries less than 1350 bytes, tinc answers a larger packet with a "packet
+// too big" that says less than that, which Linux ignores: nothing large would
+// cross. A packet of this size goes over the meta connection there.
+const overlayMTU = 1280
+
 // longAgo is the time stamp of host files.
 var longAgo = time.Unix(1, 0)
 
@@ -240,7 +246,7 @@ func (n Network) upScript() []byte {
 		fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" address 02:%x:%x:%x:%x:%x 2>/dev/null\n", mac[0:1], mac[1:2], mac[2:3], mac[3:4], mac[4:5])
 	}
 	fmt.Fprintf(&b, "ip -4 addr flush dev \"$INTERFACE\"\n")
-	fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" up\n")
+	fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" mtu %d up\n", overlayMTU)
 	fmt.Fprintf(&b, "ip -4 addr replace %s dev \"$INTERFACE\"\n", n.Prefix4)
 	// nodad: the address is the key's, and duplicate detection would make
 	// it unusable for the first second.
