@@ -200,67 +200,6 @@ func (p *pool) peers(i int32, k int, more func(int32) bool) []int32 {
 	return out
 }
 
-// queue is memberlist's queue of broadcasts: those that were sent least often
-// go first, of those the newest; a newer one of a subject replaces the older.
-type queue struct {
-	tiers  [][]broadcast // by how often they were sent, the newest last
-	latest map[int32]int // id of the subject's last one
-}
-
-func (q *queue) empty() bool { return len(q.latest) == 0 }
-
-func (q *queue) put(tier int, b broadcast) {
-	for len(q.tiers) <= tier {
-		q.tiers = append(q.tiers, nil)
-	}
-	q.tiers[tier] = append(q.tiers[tier], b)
-}
-
-func (q *queue) add(b broadcast) {
-	if q.latest == nil {
-		q.latest = map[int32]int{}
-	}
-	q.latest[b.subject] = b.id
-	q.put(0, b)
-}
-
-// take adds messages for a packet with that many bytes left.
-func (q *queue) take(limit, free int, size func(kind) int, out []message) ([]message, int) {
-	used := 0
-	type moved struct {
-		tier int
-		b    broadcast
-	}
-	var again []moved
-	for tier := 0; tier < len(q.tiers); tier++ {
-		t := q.tiers[tier]
-		for len(t) > 0 {
-			b := t[len(t)-1]
-			if q.latest[b.subject] != b.id {
-				t = t[:len(t)-1] // replaced
-				continue
-			}
-			s := size(b.kind) + compoundEach
-			if used+s > free {
-				break
-			}
-			t = t[:len(t)-1]
-			used += s
-			out = append(out, b.message)
-			if tier+1 < limit {
-				again = append(again, moved{tier + 1, b})
-			} else {
-				delete(q.latest, b.subject)
-			}
-		}
-		q.tiers[tier] = t
-	}
-	for _, m := range again {
-		q.put(m.tier, m.b)
-	}
-	return out, used
-}
-
 // take gets the messages for a packet with that many bytes left.
 func (p *pool) take(i int32, free int) ([]message, int) {
 	a := &p.nodes[i]
@@ -326,70 +265,6 @@ func (p *pool) gossipTick(i int32) {
 
 // victim is the member that dies in a run: always the last.
 func (p *pool) victim() int32 { return int32(p.n - 1) }
-
-func (p *pool) probeTick(i int32) {
-	a := &p.nodes[i]
-	if !a.up {
-		return
-	}
-	p.after(int64(p.conf.ProbeInterval), func() { p.probeTick(i) })
-	to := p.nextProbe(i)
-	if to < 0 {
-		return
-	}
-	msgs, _ := p.take(i, udpBuffer-p.size.ping-compoundBytes-cryptoBytes)
-	answered := false
-	p.send(i, to, p.size.ping, msgs, func() {
-		back, _ := p.take(to, udpBuffer-p.size.ack-compoundBytes-cryptoBytes)
-		p.send(to, i, p.size.ack, back, func() { answered = true })
-	})
-	p.after(int64(p.conf.ProbeTimeout), func() {
-		if answered || !p.nodes[i].up {
-			return
-		}
-		for _, over := range p.peers(i, p.conf.IndirectChecks, func(j int32) bool { return j != to }) {
-			p.send(i, over, p.size.ping+20, nil, func() {
-				p.send(over, to, p.size.ping, nil, func() {
-					p.send(to, over, p.size.ack, nil, func() { p.send(over, i, p.size.ack, nil, func() { answered = true }) })
-				})
-			})
-		}
-		// And over TCP, which loses nothing.
-		packets, bytes := stream(p.size.ping + p.size.ack + 2*cryptoBytes)
-		p.gossip.add(packets, bytes)
-		if p.nodes[to].up {
-			p.after(4*p.delay(), func() { answered = true })
-		}
-	})
-	p.after(int64(p.conf.ProbeInterval), func() {
-		if !answered && p.nodes[i].up && to == p.victim() {
-			p.learn(i, message{kind: suspect, subject: to, from: i})
-		}
-	})
-}
-
-// nextProbe goes through the others in an order by chance, anew each round.
-func (p *pool) nextProbe(i int32) int32 {
-	a := &p.nodes[i]
-	for try := 0; try < 2; try++ {
-		for a.at < len(a.ring) {
-			j := a.ring[a.at]
-			a.at++
-			if j == p.victim() && a.state == dead {
-				continue
-			}
-			return j
-		}
-		a.ring, a.at = a.ring[:0], 0
-		for j := range a.known {
-			if int32(j) != i && a.known[j] > 0 {
-				a.ring = append(a.ring, int32(j))
-			}
-		}
-		p.rng.Shuffle(len(a.ring), func(x, y int) { a.ring[x], a.ring[y] = a.ring[y], a.ring[x] })
-	}
-	return -1
-}
 
 func (p *pool) pushPullTick(i int32) {
 	a := &p.nodes[i]
@@ -472,73 +347,8 @@ func (p *pool) learn(i int32, m message) {
 	}
 }
 
-// suspected is memberlist's suspicion: a timer that confirmations shorten. It
-// says whether the message is to be passed on.
-func (p *pool) suspected(i int32, m message) bool {
-	a := &p.nodes[i]
-	if a.state == dead {
-		return false
-	}
-	least := p.conf.SuspicionMult * int(math.Max(1, math.Log10(float64(a.count)))*1000)
-	lo := int64(least) * int64(p.conf.ProbeInterval) / 1000
-	hi := int64(p.conf.SuspicionMaxTimeoutMult) * lo
-	k := p.conf.SuspicionMult - 2
-	if a.count-2 < k {
-		k = 0
-	}
-	if a.state == suspect {
-		if len(a.heard) > k || slices.Contains(a.heard, m.from) {
-			return false
-		}
-	} else {
-		a.state, a.began, a.heard = suspect, p.now, nil
-	}
-	a.heard = append(a.heard, m.from)
-	timeout := lo
-	if k > 0 {
-		frac := math.Log(float64(len(a.heard))) / math.Log(float64(k+1))
-		timeout = max(lo, hi-int64(frac*float64(hi-lo)))
-	}
-	a.expires = a.began + timeout
-	p.after(max(0, a.expires-p.now), func() {
-		if b := &p.nodes[i]; b.up && b.state == suspect && p.now >= b.expires {
-			p.learn(i, message{kind: dead, subject: m.subject})
-		}
-	})
-	return true
-}
-
 // enqueue puts a message into a queue.
 func (p *pool) enqueue(q *queue, m message) {
 	p.seq++
 	q.add(broadcast{message: m, id: p.seq})
-}
-
-// fetchers is the agent's: how many members are asked at once.
-const fetchers = 4
-
-// fetchMore asks owners for records that are news, as the agent does.
-func (p *pool) fetchMore(i int32) {
-	a := &p.nodes[i]
-	for a.busy < fetchers && len(a.want) > 0 {
-		m := a.want[0]
-		a.want = a.want[1:]
-		a.busy++
-		requests, payload := 1, p.size.services
-		if a.read[m.subject] == 0 {
-			requests, payload = 2, p.size.record+p.size.services
-		}
-		p.talk(i, m.subject)
-		data := (payload + segment - 1) / segment
-		p.fetch.add(requests*fetchPackets+data, requests*fetchBytes+payload+data*tcp6Bytes)
-		// For each: TCP, TLS and HTTP are three round trips; a key of tinc
-		// for a pair that is new is one more.
-		trips := int64(requests*6 + 2)
-		p.after(trips*p.delay(), func() {
-			a.busy--
-			a.read[m.subject] = max(a.read[m.subject], m.version)
-			p.unread--
-			p.fetchMore(i)
-		})
-	}
 }

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"github.com/hashicorp/go-msgpack/v2/codec"
 
@@ -242,5 +241,3 @@ func stream(payload int) (packets, bytes int) {
 	packets = data + (data+1)/2 + 7 // acknowledgements, SYN and FIN
 	return packets, payload + packets*tcp6Bytes
 }
-
-const second = int64(time.Second)
