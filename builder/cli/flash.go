@@ -56,7 +56,7 @@ file cloudy.txt on the boot partition, which any computer can edit later on.`,
 		Example: `  cloudy flash
   cloudy flash out/metal-amd64-metal.raw.zst /dev/sdb
   cloudy flash oci://registry.example.org/cloudy/node-disk:1.0 /dev/sdb --yes
-  cloudy flash out/board-arm64-sdcard.raw.zst /dev/mmcblk0 --hostname attic --invite @invitation.txt --ssh-key ~/.ssh/id_ed25519.pub`,
+  cloudy flash card.raw.zst /dev/mmcblk0 --hostname attic --invite @invitation.txt`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return fmt.Errorf("flash %s: to which device? \"cloudy flash\" lists them", args[0])

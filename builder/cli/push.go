@@ -38,7 +38,7 @@ images. A file of checksums stands for all that it names, with its signature.
 Credentials are those of docker and podman ("docker login", "podman login").
 What the registry has already is not sent again.`,
 		Example: `  cloudy push out/node-amd64-oci.tar registry.example.org/cloudy/node:1.0
-  cloudy push out/node-amd64-oci.tar out/node-arm64-oci.tar registry.example.org/cloudy/node:1.0
+  cloudy push out/node-amd64-oci.tar out/node-arm64-oci.tar example.org/cloudy/node:1.0
   cloudy push out/node-amd64.qcow2 registry.example.org/cloudy/node-disk:1.0
   cloudy push out/node-amd64.SHA256SUMS registry.example.org/cloudy/node-all:1.0`,
 		Args: cobra.MinimumNArgs(1),
@@ -158,7 +158,7 @@ func (a *App) copyCommand() *cobra.Command {
 attached to it. Several FROM become one index: so the images that different machines
 have built, each for its own architecture, come under one tag.`,
 		Example: `  cloudy copy registry.example.org/cloudy/node:1.0 mirror.example.net/cloudy/node:1.0
-  cloudy copy registry.example.org/cloudy/node:1.0-amd64 registry.example.org/cloudy/node:1.0-arm64 registry.example.org/cloudy/node:1.0`,
+  cloudy copy example.org/node:1-amd64 example.org/node:1-arm64 example.org/node:1`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, arg := range args {
