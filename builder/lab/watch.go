@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// The pace at which a node is looked at: while it starts, and later.
+// The pace at which a node is looked at: while it starts, and later. Being
+// looked at costs the nodes something, so that many are looked at less often.
 const (
-	paceStarting = 400 * time.Millisecond
+	paceStarting = 300 * time.Millisecond
+	pacePerNode  = 20 * time.Millisecond
 	paceSteady   = 5 * time.Second
 	pacePing     = time.Second
 )
@@ -19,7 +21,7 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 	reached := map[string]bool{}
 	listed := false
 	for ctx.Err() == nil {
-		pace := paceStarting
+		pace := paceStarting + time.Duration(len(k.members))*pacePerNode
 		c, cancel := context.WithTimeout(ctx, 20*time.Second)
 		s, err := m.agent.status(c)
 		m.mu.Lock()

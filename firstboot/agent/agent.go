@@ -212,6 +212,7 @@ func (a *Agent) Run(ctx context.Context) error {
 			a.log.Error("reset", "error", err)
 		}
 		next := a.reconcile(ctx)
+		a.writeStatus()
 		notify(a.Status())
 		select {
 		case <-ctx.Done():

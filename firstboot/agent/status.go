@@ -58,20 +58,26 @@ type Status struct {
 const StatusFile = "run/cloudy/status.json"
 
 func (a *Agent) setStage(name string, set func(*StageStatus)) {
+	changed := false
 	a.mu.Lock()
 	for i := range a.status.Stages {
 		s := &a.status.Stages[i]
 		if s.Name != name {
 			continue
 		}
-		old := s.State
+		old := *s
 		set(s)
-		if s.State != old {
+		if s.State != old.State {
 			s.Since = time.Now()
 		}
+		changed = changed || *s != old
 	}
 	a.mu.Unlock()
-	a.writeStatus()
+	// While a mesh forms, there are ten rounds a second, and in most of them
+	// nothing changes.
+	if changed {
+		a.writeStatus()
+	}
 }
 
 // Status returns the node's status now.
