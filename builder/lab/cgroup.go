@@ -125,7 +125,7 @@ func (h hierarchies) remove(dir string) error {
 
 func removeGroup(top string) error {
 	// The kernel takes a while to let go of the dead.
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		err := removeGroups(top)
 		if err == nil || !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return err

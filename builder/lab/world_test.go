@@ -357,11 +357,15 @@ func TestCrash(t *testing.T) {
 	w.gone("small")
 }
 
-// TestTestbed starts the 43 nodes of the test bed from cold. What it prints
-// is in docs/lab.md.
+// TestTestbed starts the 43 nodes of the test bed from cold, and prints when
+// they got how far. It wants a machine for itself: on one that does other work,
+// tincds lose each other faster than they find each other.
 func TestTestbed(t *testing.T) {
+	if os.Getenv("CLOUDY_LAB_TESTBED") == "" {
+		t.Skip("wants a quiet machine: CLOUDY_LAB_TESTBED=1 runs it")
+	}
 	w := newWorld(t)
-	out := w.up("testbed", "--timeout=15m")
+	out := w.up("testbed", "--timeout=10m")
 	t.Log("\n" + out)
 	s := w.state("testbed")
 	if len(s.Nodes) != 43 {
