@@ -131,7 +131,7 @@ var romReads = map[string]struct {
 func boardCard(t *testing.T, img *recipe.Image, root *tree.Tree) {
 	target := img.Targets[slices.IndexFunc(img.Targets, func(x recipe.Target) bool { return x.Name == "sdcard" })]
 	o := cardOptions(img, target).(sdcard.Options)
-	o.DiskSize = o.Board.Start + o.Board.FATSize + 96<<20 // hashing empty space takes time
+	o.DiskSize = o.Board.Start + o.Board.FATSize + 256<<20 // hashing empty space takes time
 	list, err := sdcard.Target{}.Build(t.Context(), targets.Request{
 		Image: img.Name, Arch: img.Arch, Root: root, Epoch: realtest.Epoch, OutDir: t.TempDir(), BaseName: "card",
 		Options: o,
