@@ -101,6 +101,8 @@ type Agent struct {
 	badFetch map[string]time.Time // digests that did not help, until when
 	silent   time.Time            // since when there are members, and the gossip hears none
 	lastJoin time.Time            // of the gossip
+	meeting  bool                 // members are being joined in the gossip
+	unmet    error                // why that failed the last time
 
 	forPage
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +15,7 @@ import (
 	"cloudy/firstboot/gossip"
 	"cloudy/firstboot/join"
 	"cloudy/firstboot/membership"
+	"cloudy/firstboot/roster"
 )
 
 // fetchers is how many members are asked at once.
@@ -43,7 +46,7 @@ func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 		return "", err
 	}
 	alive := a.alive()
-	var missing []netip.Addr
+	var missing []roster.Member
 	known := 0
 	for _, m := range a.roster.Members() {
 		if m.Node.Key == a.id.Key() {
@@ -51,7 +54,7 @@ func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 		}
 		known++
 		if !alive[m.Name()] {
-			missing = append(missing, a.roster.Mesh().Address6(m.Node.Key))
+			missing = append(missing, m)
 		}
 	}
 	// Serf finds back those that it knew; those that it never met are met
@@ -62,8 +65,7 @@ func (a *Agent) stageDiscover(ctx context.Context) (string, error) {
 		a.silent = time.Now()
 	}
 	if len(missing) > 0 && (len(alive) == 0 || time.Since(a.lastJoin) > 30*time.Second) {
-		a.lastJoin = time.Now()
-		if _, err := g.Join(missing[:min(len(missing), 5)]); err != nil && len(alive) == 0 && time.Since(a.silent) > startUp {
+		if err := a.meet(g, missing); err != nil && len(alive) == 0 && time.Since(a.silent) > startUp {
 			return "", fmt.Errorf("nobody answers in the gossip: %w", err)
 		}
 	}
@@ -110,6 +112,46 @@ func (a *Agent) alive() map[membership.Name]bool {
 		}
 	}
 	return out
+}
+
+// meet joins some of the members in the gossip, those that this node links to
+// and that tinc reaches first: one that answers tells of all others. One that
+// does not answer takes half a minute, so this goes on beside the stages; the
+// error is that of the last time.
+func (a *Agent) meet(g *gossip.Node, missing []roster.Member) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.meeting {
+		return a.unmet
+	}
+	a.meeting, a.lastJoin = true, time.Now()
+	links, reached := a.standing.Links, a.reachable()
+	rank := func(m roster.Member) int {
+		switch name := m.Name(); {
+		case slices.Contains(links, name) && slices.Contains(reached, name):
+			return 0
+		case slices.Contains(reached, name):
+			return 1
+		}
+		return 2
+	}
+	// By chance within a rank: the same few may be off for good.
+	rand.Shuffle(len(missing), func(i, j int) { missing[i], missing[j] = missing[j], missing[i] })
+	slices.SortStableFunc(missing, func(x, y roster.Member) int { return rank(x) - rank(y) })
+	var addrs []netip.Addr
+	for _, m := range missing[:min(len(missing), 5)] {
+		addrs = append(addrs, a.roster.Mesh().Address6(m.Node.Key))
+	}
+	go func() {
+		_, err := g.Join(addrs)
+		a.mu.Lock()
+		a.meeting, a.unmet = false, err
+		a.mu.Unlock()
+		if err == nil {
+			a.Wake()
+		}
+	}()
+	return a.unmet
 }
 
 // fetchNews gets the records whose digests in the gossip differ from what is
