@@ -80,8 +80,9 @@ func script(lines ...string) map[string]string {
 	return map[string]string{"postinst": "#!/bin/sh\nset -e\n" + strings.Join(lines, "\n") + "\n"}
 }
 
-// sleepMark is an argument that no other process has.
-const sleepMark = "31337.25"
+// sleepMark is an argument that no other process has, such as one that
+// another run of this test has left.
+var sleepMark = fmt.Sprintf("31337.%d", os.Getpid())
 
 // TestScripts builds with maintainer scripts that fail, hang or are stopped,
 // on one system of Essential packages.
