@@ -23,6 +23,7 @@ import (
 //
 //	root IMAGE TAR      build the root of an image and write it as a tar file
 //	download IMAGE...   bring the packages of images into the store
+//	streams DIR CERT    serve a folder by HTTPS
 func play(ctx context.Context, role string, args []string) int {
 	err := fmt.Errorf("unknown role %q", role)
 	switch role {
@@ -30,6 +31,8 @@ func play(ctx context.Context, role string, args []string) int {
 		err = playRoot(ctx, args[0], args[1])
 	case "download":
 		err = playDownload(ctx, args)
+	case "streams":
+		err = playStreams(args[0], args[1])
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "error: %v\nhint: %s\n", err, fail.HintOf(err))
