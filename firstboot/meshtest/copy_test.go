@@ -54,7 +54,7 @@ func TestCopiedCard(t *testing.T) {
 
 	// A virtual machine without marks: it runs as its original does.
 	d.start()
-	took := l.eventually(240*time.Second, "noticed by both, and one of them another node", func() bool {
+	took := l.eventually(600*time.Second, "noticed by both, and one of them another node", func() bool {
 		x, y := b.status(), d.status()
 		return x.Doubled && y.Doubled && x.Name != "" && y.Name != "" && x.Name != y.Name && x.Cloned != y.Cloned
 	})
