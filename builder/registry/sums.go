@@ -50,7 +50,7 @@ func checked(ctx context.Context, paths []string) ([]checkedFile, error) {
 			add(f)
 			continue
 		}
-		list, err := readSums(p)
+		list, err := report.ReadSums(p)
 		if err != nil {
 			return nil, err
 		}
@@ -97,19 +97,6 @@ func (f checkedFile) fits(list []report.File, sums string) error {
 	return nil
 }
 
-func readSums(path string) ([]report.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fail.Mark(fail.User, err)
-	}
-	defer f.Close()
-	list, err := report.ParseSums(f)
-	if err != nil {
-		return nil, fail.Mark(fail.User, fmt.Errorf("%s: %w", path, err))
-	}
-	return list, nil
-}
-
 // reportsOf finds the reports of the build that made a file: those that stand
 // in the same checksums. Checksums that do not name the file tell nothing.
 func reportsOf(ctx context.Context, f checkedFile) ([]checkedFile, error) {
@@ -122,7 +109,7 @@ func reportsOf(ctx context.Context, f checkedFile) ([]checkedFile, error) {
 		if !isSums(e.Name()) {
 			continue
 		}
-		sums, err := readSums(filepath.Join(dir, e.Name()))
+		sums, err := report.ReadSums(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}

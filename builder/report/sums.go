@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"cloudy/builder/fail"
 )
 
 // ErrSum means that a file is not what its checksum says.
@@ -101,4 +103,19 @@ func Sum(path string, r io.Reader) (File, error) {
 		return File{}, fmt.Errorf("read %s: %w", path, err)
 	}
 	return File{Path: path, Size: n, SHA256: hex.EncodeToString(h.Sum(nil))}, nil
+}
+
+// ReadSums reads the SHA256SUMS file at path. What is wrong with it is the
+// user's error.
+func ReadSums(path string) ([]File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fail.Mark(fail.User, err)
+	}
+	defer f.Close()
+	list, err := ParseSums(f)
+	if err != nil {
+		return nil, fail.Mark(fail.User, fmt.Errorf("%s: %w", path, err))
+	}
+	return list, nil
 }

@@ -55,7 +55,7 @@ func Check(ctx context.Context, path string, keys ...Public) ([]Checked, error) 
 		return nil, err
 	}
 	for _, l := range lists {
-		files, err := readSums(l)
+		files, err := report.ReadSums(l)
 		if err != nil {
 			return nil, err
 		}
@@ -100,19 +100,6 @@ func sumsIn(dir string) ([]string, error) {
 	return out, nil
 }
 
-func readSums(path string) ([]report.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fail.Mark(fail.User, err)
-	}
-	defer f.Close()
-	files, err := report.ParseSums(f)
-	if err != nil {
-		return nil, fail.Mark(fail.User, fmt.Errorf("%s: %w", path, err))
-	}
-	return files, nil
-}
-
 // checkSums verifies a signed file of checksums and what it names, or one
 // of the files alone.
 func checkSums(ctx context.Context, path, only string, keys []Public) (Checked, error) {
@@ -124,7 +111,7 @@ func checkSums(ctx context.Context, path, only string, keys []Public) (Checked, 
 		}
 		return c, err
 	}
-	files, err := readSums(path)
+	files, err := report.ReadSums(path)
 	if err != nil {
 		return c, err
 	}
