@@ -120,7 +120,7 @@ func browser(t *testing.T) context.Context {
 		}
 	}
 	need(t, path != "", "needs Chromium (Debian: chromium)")
-	dir := t.TempDir()
+	dir := profile(t)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(),
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU,
 		chromedp.UserDataDir(dir), chromedp.WSURLReadTimeout(3*time.Minute), chromedp.IgnoreCertErrors,
@@ -140,6 +140,28 @@ func browser(t *testing.T) context.Context {
 		t.Fatalf("start Chromium: %v", err)
 	}
 	return ctx
+}
+
+// profile is a folder for the browser's profile. Helper processes of the
+// browser outlive it by a moment and still write there, so removing it is
+// tried again until they are gone.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "cloudy-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		deadline := time.Now().Add(time.Minute)
+		for os.RemoveAll(dir) != nil {
+			if time.Now().After(deadline) {
+				t.Errorf("the browser still writes into %s a minute after its end", dir)
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+	return dir
 }
 
 func run(t *testing.T, ctx context.Context, what string, actions ...chromedp.Action) {
