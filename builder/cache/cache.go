@@ -73,25 +73,48 @@ func tagOf(repo name.Repository, key string) name.Tag { return repo.Tag("layer-"
 // store. It returns nil where there is none to be had; only the end of ctx is
 // an error. stepName is the step that the layer is the result of.
 func (c *Cache) Fetch(ctx context.Context, st *store.Store, stepName string, want store.Meta) (*store.Layer, error) {
+	var l *store.Layer
+	_, err := c.first(ctx, stepName, func(repo name.Repository) (err error) {
+		l, err = c.fetch(ctx, st, repo, stepName, want)
+		return err
+	})
+	return l, err
+}
+
+// Find returns the first repository that has a layer, "" where none has, by
+// the layer's description alone: what Fetch would bring may still turn out
+// damaged. Only the end of ctx is an error.
+func (c *Cache) Find(ctx context.Context, stepName string, want store.Meta) (string, error) {
+	return c.first(ctx, stepName, func(repo name.Repository) error {
+		k, err := c.client.GetArtefact(ctx, tagOf(repo, want.Key), artefactType)
+		if err == nil {
+			_, err = c.check(k, want)
+		}
+		return err
+	})
+}
+
+// first tries the repositories until one of them has what is wanted.
+func (c *Cache) first(ctx context.Context, stepName string, try func(name.Repository) error) (string, error) {
 	if c == nil {
-		return nil, nil
+		return "", nil
 	}
 	for _, repo := range c.from {
 		if c.given(repo) {
 			continue
 		}
-		l, err := c.fetch(ctx, st, repo, stepName, want)
+		err := try(repo)
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return "", context.Cause(ctx)
 		}
 		if err == nil {
-			return l, nil
+			return repo.Name(), nil
 		}
 		if !errors.Is(err, registry.ErrNotFound) {
 			c.warn(ctx, repo, fmt.Errorf("cache %s: %s is made here: %w", repo, stepName, err))
 		}
 	}
-	return nil, nil
+	return "", nil
 }
 
 // given says that a repository was given up.

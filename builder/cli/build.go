@@ -3,10 +3,13 @@ package cli
 import (
 	"context"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"cloudy/builder/lock"
 	"cloudy/builder/plan"
+	"cloudy/builder/progress"
 	"cloudy/builder/sandbox"
 	"cloudy/targets"
 )
@@ -24,11 +27,15 @@ targets of an image come from one root filesystem, which is built once.
 With a lock file beside the recipe the build uses the packages that it pins, and
 says so when the recipe has changed since. Without one it resolves anew.
 
+--arch names one architecture or several, which are built one after the other: what
+comes out has its architecture in its name. Programs of a foreign one are emulated.
+
 What is in the store or in the output folder already is not made again. Machines
 share layers through a registry: --cache-to puts them there, --cache-from takes
 them, and a cache that is missing or broken costs no more than a warning.`,
-		Example:           "  cloudy build\n  cloudy build node:vm --out /srv/images\n  cloudy build node --offline\n  cloudy build --cache-from registry.example.org/cloudy/cache --cache-key team.key.pub",
+		Example:           "  cloudy build\n  cloudy build node:vm --out /srv/images\n  cloudy build node --offline\n  cloudy build minimal:oci --arch amd64,arm64\n  cloudy build --cache-from registry.example.org/cloudy/cache --cache-key team.key.pub",
 		Args:              cobra.ArbitraryArgs,
+		Annotations:       map[string]string{severalArchs: "yes"},
 		ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			sb, err := sandbox.Enter(c.Context(), sandbox.EnterOptions{})
@@ -63,6 +70,7 @@ them, and a cache that is missing or broken costs no more than a warning.`,
 				printf(a.Out, "%s\n", filepath.ToSlash(f.Path))
 				printf(a.Err, "  %s\n", f.Usage)
 			}
+			a.adviseIndex(made)
 			return nil
 		},
 	}
@@ -76,6 +84,10 @@ them, and a cache that is missing or broken costs no more than a warning.`,
 func (a *App) make(ctx context.Context, e *plan.Engine, chosen []selection) ([]targets.Artefact, error) {
 	var made []targets.Artefact
 	for _, s := range chosen {
+		ctx := ctx
+		if len(chosen) > 1 {
+			ctx = progress.Of(ctx, lock.Key(s.image.Name, s.image.Arch))
+		}
 		b, err := a.build(ctx, e, s)
 		if err != nil {
 			return nil, err
@@ -87,4 +99,18 @@ func (a *App) make(ctx context.Context, e *plan.Engine, chosen []selection) ([]t
 		made = append(made, list...)
 	}
 	return made, nil
+}
+
+// adviseIndex tells how container images of several architectures come under
+// one tag.
+func (a *App) adviseIndex(made []targets.Artefact) {
+	var files []string
+	for _, f := range made {
+		if f.Format == "oci" {
+			files = append(files, filepath.ToSlash(f.Path))
+		}
+	}
+	if len(a.Flags.Archs) > 1 && len(files) == len(a.Flags.Archs) {
+		printf(a.Err, "all architectures under one tag: cloudy push %s REGISTRY/REPOSITORY:TAG\n", strings.Join(files, " "))
+	}
 }

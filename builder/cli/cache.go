@@ -32,10 +32,15 @@ type cacheFlags struct {
 }
 
 func (f *cacheFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.from, "cache-from", nil, "`repository` of a registry with layers that other machines have built (default: $CLOUDY_CACHE_FROM); may be given several times")
+	f.addFrom(c)
 	c.Flags().StringArrayVar(&f.to, "cache-to", nil, "`repository` of a registry to share the layers of this build in (default: $CLOUDY_CACHE_TO)")
-	c.Flags().StringArrayVar(&f.keys, "cache-key", nil, "take only layers that are signed by this public `key` (default: $CLOUDY_CACHE_KEY); may be given several times")
 	c.Flags().StringVar(&f.sign, "cache-sign", "", "sign the layers that are shared with this secret `key` (default: $CLOUDY_CACHE_SIGN)")
+}
+
+// addFrom adds the flags of taking alone.
+func (f *cacheFlags) addFrom(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.from, "cache-from", nil, "`repository` of a registry with layers that other machines have built (default: $CLOUDY_CACHE_FROM); may be given several times")
+	c.Flags().StringArrayVar(&f.keys, "cache-key", nil, "take only layers that are signed by this public `key` (default: $CLOUDY_CACHE_KEY); may be given several times")
 	c.Flags().BoolVar(&f.insecure, "cache-insecure", false, "allow plain HTTP and any certificate for the shared cache")
 }
 

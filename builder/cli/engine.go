@@ -72,8 +72,9 @@ type selection struct {
 	targets []recipe.Target
 }
 
-// choose turns IMAGE and IMAGE:TARGET into images with targets. A name alone
-// means all targets of the image that this program makes.
+// choose turns IMAGE and IMAGE:TARGET into images with targets, for one
+// architecture of the flags after the other. A name alone means all targets
+// of the image that this program makes.
 func (a *App) choose(m *recipe.Module, args []string) ([]selection, error) {
 	if len(args) == 0 {
 		args = []string{defaultImage}
@@ -82,12 +83,24 @@ func (a *App) choose(m *recipe.Module, args []string) ([]selection, error) {
 		}
 	}
 	var out []selection
+	for _, arch := range a.Flags.Archs {
+		list, err := a.chooseFor(m, args, arch)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+func (a *App) chooseFor(m *recipe.Module, args []string, arch string) ([]selection, error) {
+	var out []selection
 	at := map[string]int{}
 	for _, arg := range args {
 		name, target, one := strings.Cut(arg, ":")
 		i, ok := at[name]
 		if !ok {
-			img, err := a.Image(m, name)
+			img, err := a.Image(m, name, arch)
 			if err != nil {
 				return nil, err
 			}
@@ -173,7 +186,7 @@ func (a *App) pinned(ctx context.Context, e *plan.Engine, img *recipe.Image) (*l
 	key := lock.Key(img.Name, img.Arch)
 	l := file.Images[key]
 	if l == nil {
-		return nil, fail.WithHint(fail.User, fmt.Errorf("%s has no entry for %s", a.lockPath(), key), fmt.Sprintf("'cloudy lock %s' adds it", img.Name))
+		return nil, fail.WithHint(fail.User, fmt.Errorf("%s has no entry for %s", a.lockPath(), key), fmt.Sprintf("'cloudy lock %s --arch %s' adds it", img.Name, img.Arch))
 	}
 	if drift := plan.Drift(l, in); len(drift) > 0 {
 		return nil, fail.WithHint(fail.User,

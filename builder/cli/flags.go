@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,8 @@ type Flags struct {
 	Mirrors  []string          // in the order to try
 	Progress string            // auto, plain, json or quiet
 	Offline  bool
-	Arch     string // Debian's name of an architecture
+	Arch     string   // Debian's name of an architecture, the first of --arch
+	Archs    []string // all of --arch, for the verbs that take several
 	Verbose  bool
 	NoColor  bool
 	LogLevel string // debug, info, warn or error
@@ -46,7 +48,7 @@ func (a *App) addFlags(root *cobra.Command) {
 	p.StringArrayVar(&f.Mirrors, "mirror", nil, "`url` of a Debian mirror to use first (default: $CLOUDY_MIRROR or the host's apt sources)")
 	p.StringVar(&f.Progress, "progress", "auto", "`how` to show progress: auto, plain, json or quiet")
 	p.BoolVar(&f.Offline, "offline", false, "use the store and the lock alone, no network")
-	p.StringVar(&f.Arch, "arch", HostArch(), "Debian `architecture` of the image")
+	p.StringVar(&f.Arch, "arch", HostArch(), "Debian `architecture` of the image; build, plan and lock take several, with commas")
 	p.BoolVarP(&f.Verbose, "verbose", "v", false, "tell more: the output of programs that a build runs, and --log-level=info")
 	p.BoolVar(&f.NoColor, "no-color", false, "no colours (also: NO_COLOR in the environment)")
 	p.StringVar(&f.LogLevel, "log-level", "", "`level` of messages for developers: debug, info, warn or error (default warn)")
@@ -63,7 +65,7 @@ func (a *App) addFlags(root *cobra.Command) {
 		},
 		"mirror":    fixed(),
 		"progress":  fixed(progressModes()...),
-		"arch":      fixed(Architectures()...),
+		"arch":      completeArchs,
 		"log-level": fixed("debug", "info", "warn", "error"),
 		"var":       a.completeVariables,
 	} {
@@ -75,12 +77,12 @@ func (a *App) addFlags(root *cobra.Command) {
 
 // setUp checks the global flags, fills in defaults from the environment and
 // makes the logger. It runs before every verb.
-func (a *App) setUp() error {
+func (a *App) setUp(c *cobra.Command) error {
 	f := &a.Flags
 	if err := oneOf("progress", f.Progress, progressModes()); err != nil {
 		return err
 	}
-	if err := oneOf("arch", f.Arch, Architectures()); err != nil {
+	if err := f.splitArchs(c); err != nil {
 		return err
 	}
 	if f.Cache == "" {
@@ -94,6 +96,40 @@ func (a *App) setUp() error {
 		f.Mirrors = strings.Fields(env)
 	}
 	return a.setLogger()
+}
+
+// severalArchs is the annotation of verbs that take several architectures.
+const severalArchs = "several architectures"
+
+// splitArchs takes --arch apart.
+func (f *Flags) splitArchs(c *cobra.Command) error {
+	f.Archs = nil
+	for arch := range strings.SplitSeq(f.Arch, ",") {
+		if err := oneOf("arch", arch, Architectures()); err != nil {
+			return err
+		}
+		if !slices.Contains(f.Archs, arch) {
+			f.Archs = append(f.Archs, arch)
+		}
+	}
+	if len(f.Archs) > 1 && c.Annotations[severalArchs] == "" {
+		return fail.WithHint(fail.User, fmt.Errorf("--arch=%s: %s is for one architecture", f.Arch, c.CommandPath()), "cloudy build, plan and lock take several")
+	}
+	f.Arch = f.Archs[0]
+	return nil
+}
+
+// completeArchs completes a list of architectures where the verb takes one.
+func completeArchs(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	list := Architectures()
+	if at := strings.LastIndex(toComplete, ",") + 1; c.Annotations[severalArchs] != "" {
+		given := strings.Split(toComplete[:at], ",")
+		list = slices.DeleteFunc(list, func(arch string) bool { return slices.Contains(given, arch) })
+		for i := range list {
+			list[i] = toComplete[:at] + list[i]
+		}
+	}
+	return list, cobra.ShellCompDirectiveNoFileComp
 }
 
 // varFlag is --var or --var-file: both append to one list, because the later

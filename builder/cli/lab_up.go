@@ -112,7 +112,7 @@ func (a *App) labImage(ctx context.Context, sb *sandbox.Sandbox, l *recipe.Lab, 
 	if err != nil {
 		return err
 	}
-	img, err := a.Image(m, l.Image.Value)
+	img, err := a.Image(m, l.Image.Value, a.Flags.Arch)
 	if err != nil {
 		return err
 	}

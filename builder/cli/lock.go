@@ -30,12 +30,14 @@ where it comes from, why it is in, and digests of the recipe's parts. Commit it;
 builds with it need no archive index, and give the same bits everywhere.
 
 Versions that are pinned stay unless the recipe rules them out. --upgrade takes the
-newest of everything, --upgrade-package of single packages. --check writes nothing
+newest of everything, --upgrade-package of single packages. --arch names the
+architectures; what is pinned for others stays. --check writes nothing
 and fails when the lock does not fit the recipe: for CI. --tools pins the builder's
 own tools as well: the QEMU that boots images, mksquashfs and the like.`,
-		Example:           "  cloudy lock\n  cloudy lock node --upgrade\n  cloudy lock --upgrade-package openssh-server\n  cloudy lock --check",
+		Example:           "  cloudy lock\n  cloudy lock node --upgrade\n  cloudy lock --upgrade-package openssh-server\n  cloudy lock --arch amd64,arm64\n  cloudy lock --check",
 		ValidArgsFunction: a.CompleteTargets,
 		Args:              cobra.ArbitraryArgs,
+		Annotations:       map[string]string{severalArchs: "yes"},
 		RunE: func(c *cobra.Command, args []string) error {
 			m, err := a.Module(c.Context())
 			if err != nil {
@@ -114,23 +116,22 @@ own tools as well: the QEMU that boots images, mksquashfs and the like.`,
 }
 
 // lockImages are the images to lock: those named, or all that the recipe has
-// for the architecture.
+// for the architectures.
 func (a *App) lockImages(m *recipe.Module, args []string) ([]*recipe.Image, error) {
-	if len(args) == 0 {
-		for _, name := range m.Images() {
-			if slices.Contains(m.Architectures(name), a.Flags.Arch) {
-				args = append(args, name)
-			}
-		}
-	}
 	var out []*recipe.Image
-	for _, name := range args {
-		name, _, _ = strings.Cut(name, ":")
-		img, err := a.Image(m, name)
-		if err != nil {
-			return nil, err
+	for _, arch := range a.Flags.Archs {
+		names := args
+		if len(args) == 0 {
+			names = slices.DeleteFunc(m.Images(), func(name string) bool { return !slices.Contains(m.Architectures(name), arch) })
 		}
-		out = append(out, img)
+		for _, name := range names {
+			name, _, _ = strings.Cut(name, ":")
+			img, err := a.Image(m, name, arch)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, img)
+		}
 	}
 	return out, nil
 }

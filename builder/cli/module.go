@@ -48,9 +48,9 @@ func (a *App) Module(ctx context.Context) (*recipe.Module, error) {
 	return m, a.Diagnose(m, diags)
 }
 
-// Image returns an image of m for the architecture of the flags. An image that
-// does not exist, or not for that architecture, is a user error with a hint.
-func (a *App) Image(m *recipe.Module, name string) (*recipe.Image, error) {
+// Image returns an image of m for an architecture. An image that does not
+// exist, or not for that architecture, is a user error with a hint.
+func (a *App) Image(m *recipe.Module, name, arch string) (*recipe.Image, error) {
 	if !slices.Contains(m.Images(), name) {
 		hint := "the recipe has " + strings.Join(m.Images(), ", ")
 		if near := nearest(name, m.Images()); near != "" {
@@ -58,11 +58,11 @@ func (a *App) Image(m *recipe.Module, name string) (*recipe.Image, error) {
 		}
 		return nil, fail.WithHint(fail.User, fmt.Errorf("there is no image %q", name), hint)
 	}
-	if list := m.Architectures(name); !slices.Contains(list, a.Flags.Arch) {
-		return nil, fail.WithHint(fail.User, fmt.Errorf("image %q cannot be built for %s", name, a.Flags.Arch),
+	if list := m.Architectures(name); !slices.Contains(list, arch) {
+		return nil, fail.WithHint(fail.User, fmt.Errorf("image %q cannot be built for %s", name, arch),
 			"its architectures are "+strings.Join(list, ", ")+": choose with --arch")
 	}
-	image, diags := m.Image(name, a.Flags.Arch)
+	image, diags := m.Image(name, arch)
 	return image, a.Diagnose(m, diags)
 }
 

@@ -69,7 +69,7 @@ same recipe and lock give the same image, byte for byte, on any machine.`,
 		// Suggestions are made below, with a hint line like all other errors.
 		DisableSuggestions: true,
 		CompletionOptions:  cobra.CompletionOptions{DisableDefaultCmd: true},
-		PersistentPreRunE:  func(*cobra.Command, []string) error { return a.setUp() },
+		PersistentPreRunE:  func(c *cobra.Command, _ []string) error { return a.setUp(c) },
 	}
 	root.AddGroup(
 		&cobra.Group{ID: groupBuild, Title: "Building:"},

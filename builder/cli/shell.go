@@ -49,7 +49,7 @@ what the command of that block finds. When that command fails, look there.`,
 			if err != nil {
 				return err
 			}
-			img, err := a.Image(m, args[0])
+			img, err := a.Image(m, args[0], a.Flags.Arch)
 			if err != nil {
 				return err
 			}

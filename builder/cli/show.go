@@ -33,7 +33,7 @@ these come from.`,
 			if len(args) == 0 {
 				return a.showModule(m, asJSON)
 			}
-			image, err := a.Image(m, args[0])
+			image, err := a.Image(m, args[0], a.Flags.Arch)
 			if err != nil {
 				return err
 			}

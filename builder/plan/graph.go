@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -73,7 +75,36 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 		b.Steps = append(b.Steps, s)
 		b.targets = append(b.targets, s)
 	}
+	for _, s := range b.Steps {
+		s.Image = lock.Key(img.Name, img.Arch)
+	}
 	return b, nil
+}
+
+// LookShared asks the shared cache which of the layers that are not here it
+// has. No layer is fetched.
+func (b *Build) LookShared(ctx context.Context) error {
+	old := loadRecord(b.engine.Store, b.Image.Name, b.Image.Arch)
+	layers := slices.Concat(b.packages, b.runs)
+	if len(b.runs) > 0 {
+		layers = append(layers, b.Steps[len(b.packages)]) // what they run on
+	}
+	byName := map[string]*Step{}
+	for _, s := range b.Steps {
+		byName[s.Name] = s
+		if !s.Cached && slices.Contains(layers, s) {
+			var err error
+			if s.Shared, err = b.engine.Cache.Find(ctx, s.Name, b.meta(s)); err != nil {
+				return err
+			}
+		}
+		var after []*Step
+		for _, name := range s.After {
+			after = append(after, byName[name])
+		}
+		s.explain(old, after)
+	}
+	return nil
 }
 
 func (b *Build) targetStep(kind kind, t recipe.Target) *Step {

@@ -60,7 +60,7 @@ func (b *Build) layer(ctx context.Context, s *Step, below []string, fill func(co
 	if l, ok := st.Layer(s.Key); ok {
 		return l.Dir(), nil
 	}
-	meta := store.Meta{Key: s.Key, Description: b.Image.Name + "/" + b.Image.Arch + ": " + s.Name, Inputs: s.Parts}
+	meta := b.meta(s)
 	if l, err := b.engine.Cache.Fetch(ctx, st, s.Name, meta); err != nil || l != nil {
 		if err != nil {
 			return "", err
@@ -84,6 +84,11 @@ func (b *Build) layer(ctx context.Context, s *Step, below []string, fill func(co
 		return "", err
 	}
 	return l.Dir(), nil
+}
+
+// meta is what a step's layer is kept with.
+func (b *Build) meta(s *Step) store.Meta {
+	return store.Meta{Key: s.Key, Description: b.Image.Name + "/" + b.Image.Arch + ": " + s.Name, Inputs: s.Parts}
 }
 
 // install fills a layer with a batch of packages on top of the layers below.

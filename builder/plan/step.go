@@ -22,12 +22,14 @@ const buildVersion = "1"
 
 // Step is one step of a build, named by the hash of all that goes in.
 type Step struct {
+	Image  string            `json:"image"`            // and its architecture: "node/amd64"
 	Name   string            `json:"name"`             // "packages", "run locale", "target vm"
 	Key    string            `json:"key"`              // hex SHA-256 over Parts and the keys of After
 	After  []string          `json:"after,omitempty"`  // names of the steps whose result it needs
 	Parts  map[string]string `json:"parts"`            // what it is made of: name -> digest or value
 	Cached bool              `json:"cached"`           // its result is there
-	Reason string            `json:"reason,omitempty"` // why it is not
+	Shared string            `json:"shared,omitempty"` // the repository of the shared cache that has its result
+	Reason string            `json:"reason,omitempty"` // why it is not there
 }
 
 // newStep computes the key of a step.
@@ -89,14 +91,17 @@ func saveRecord(st *store.Store, image, arch string, steps []*Step) error {
 // maxReasons bounds how many differences a reason names.
 const maxReasons = 5
 
+// had says that the step's result need not be made.
+func (s *Step) had() bool { return s.Cached || s.Shared != "" }
+
 // explain fills in why a step that is not cached has to run.
 func (s *Step) explain(r record, after []*Step) {
-	if s.Cached {
+	if s.had() {
 		s.Reason = ""
 		return
 	}
 	for _, a := range after {
-		if !a.Cached && a.Reason != "" {
+		if !a.had() && a.Reason != "" {
 			s.Reason = "step " + a.Name + " runs again"
 			return
 		}
@@ -143,19 +148,34 @@ func changed(k, from, to string) string {
 	return k + " was " + from + ", is " + to
 }
 
-// WriteDot writes the graph in Graphviz's language.
+// WriteDot writes the graph in Graphviz's language, each image in a box of its own.
 func WriteDot(w io.Writer, steps []*Step) error {
 	var b strings.Builder
 	b.WriteString("digraph build {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n")
+	box := ""
 	for _, s := range steps {
+		if s.Image != box {
+			if box != "" {
+				b.WriteString("  }\n")
+			}
+			box = s.Image
+			fmt.Fprintf(&b, "  subgraph %q {\n    label=%q;\n    fontname=\"sans-serif\";\n", "cluster "+box, box)
+		}
 		style, note := "solid", s.Reason
-		if s.Cached {
+		switch {
+		case s.Cached:
 			style, note = "dashed", "cached"
+		case s.Shared != "":
+			style, note = "dashed", "in "+s.Shared
 		}
-		fmt.Fprintf(&b, "  %q [style=%s, label=%q];\n", s.Name, style, s.Name+"\n"+s.Key[:12]+"\n"+note)
+		id := func(name string) string { return s.Image + " " + name }
+		fmt.Fprintf(&b, "    %q [style=%s, label=%q];\n", id(s.Name), style, s.Name+"\n"+s.Key[:12]+"\n"+note)
 		for _, a := range s.After {
-			fmt.Fprintf(&b, "  %q -> %q;\n", a, s.Name)
+			fmt.Fprintf(&b, "    %q -> %q;\n", id(a), id(s.Name))
 		}
+	}
+	if box != "" {
+		b.WriteString("  }\n")
 	}
 	b.WriteString("}\n")
 	_, err := io.WriteString(w, b.String())

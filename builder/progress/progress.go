@@ -59,6 +59,14 @@ func With(ctx context.Context, sink Sink) context.Context {
 	return context.WithValue(ctx, sinkKey{}, sink)
 }
 
+type nameKey struct{}
+
+// Of returns a context whose steps are named after what they are for: of
+// "node/arm64" the step "unpack" is "node/arm64: unpack".
+func Of(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, nameKey{}, name)
+}
+
 type nowhere struct{}
 
 func (nowhere) Event(Event) {}
@@ -91,6 +99,9 @@ const advanceEvery = 50 * time.Millisecond
 
 // Begin starts a step. total is in units, 0 when nobody knows yet.
 func Begin(ctx context.Context, name string, total int64, unit Unit) *Step {
+	if of, ok := ctx.Value(nameKey{}).(string); ok {
+		name = of + ": " + name
+	}
 	s := &Step{sink: sinkOf(ctx), name: name, unit: unit, start: time.Now()}
 	s.total.Store(total)
 	s.send(Event{Kind: Start})
