@@ -355,7 +355,7 @@ func TestPoison(t *testing.T) {
 
 // TestBroken has registries that are in trouble: one warning, no error.
 func TestBroken(t *testing.T) {
-	for name, status := range map[string]int{"trouble": 500, "refusal": 403, "silence": 0} {
+	for name, status := range map[string]int{"trouble": 500, "no credentials": 401, "refusal": 403, "silence": 0} {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int32
 			repo := "127.0.0.1:1/cloudy/cache"

@@ -70,7 +70,7 @@ func TestNoRoomForImage(t *testing.T) {
 	long(t)
 	p := archivePlace(t)
 	tmpfs(t, filepath.Join(p.dir, "out"), "60")
-	p.fails(4, []string{`no space left on device`, `^hint: `}, "build", "minbase:tar", "--progress=plain")
+	p.fails(4, []string{`no space left on device`, `^hint: .*where out is.*--out`}, "build", "minbase:tar", "--progress=plain")
 	p.noOutput("out")
 	p.storeClean()
 	p.ok("build", "minbase:tar", "--out", "elsewhere")

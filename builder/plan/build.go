@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
@@ -74,13 +75,21 @@ func (b *Build) make(ctx context.Context) ([]targets.Artefact, error) {
 	defer b.engine.Cache.Wait()
 	all, err := b.makeTargets(ctx, root)
 	if err != nil {
-		return nil, err
+		return nil, b.noRoom(err)
 	}
 	step := progress.Begin(ctx, "reports", 0, progress.Files)
 	if err := step.End(b.reports(ctx, root, slices.Concat(all, b.others()))); err != nil {
-		return nil, err
+		return nil, b.noRoom(err)
 	}
 	return all, saveRecord(b.engine.Store, b.Image.Name, b.Image.Arch, b.Steps)
+}
+
+// noRoom tells what to do where the output folder's disk is full.
+func (b *Build) noRoom(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fail.WithHint(fail.Host, err, fmt.Sprintf("free some space where %s is, or name a folder elsewhere with --out", b.engine.OutDir))
+	}
+	return err
 }
 
 // others are the artefacts that earlier builds have made of the same root for
