@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"cloudy/builder/disk/gpt"
 	"cloudy/builder/qemu"
 )
 
@@ -37,6 +36,7 @@ say catalogue "$(head -n 1 /tmp/seen)"
 until avahi-browse --parsable --no-db-lookup --resolve --terminate _ssh._tcp 2>/dev/null | other '^=;cloudy;.*_ssh._tcp'; do sleep 1; done
 say avahi "$(head -n 1 /tmp/seen)"
 say disk "$(df -B1 --output=size / | tail -n 1)"
+say seed "$(hostname) $(cat /root/.ssh/authorized_keys)"
 say health "$(systemctl --failed --plain --no-legend | wc -l) failed"
 test "$1" = one || { sync; systemctl poweroff; }
 `
@@ -58,15 +58,12 @@ const pairNetwork = "[Match]\nName=en* eth*\n[Network]\nAddress=192.0.2.%d/24\n"
 // pairLine is a line of the script on the console.
 func pairLine(what string) string { return `PAIR ` + what + ` ([^\r\n]*) up=([0-9.]+)\r?\n` }
 
-// pairDisk is the larger disk that the second node is put on, in bytes.
-const pairDisk = 3 << 30
-
-// testPair boots two copies of the image on one cable. The first founds a mesh; its invitation is put, as a file,
-// on the boot partition of the second, as an owner does with a card. Hands
-// off, each then sees the other's service. The second is on a larger disk,
-// whose end its root has to reach.
+// testPair boots two copies of the image on one cable. The first founds a mesh.
+// The second is flashed to a larger card with the first one's invitation, a
+// name and a key. Hands off, each then sees the other's service, the card's
+// root has grown to its end, and the invitation is gone from it.
 func testPair(t *testing.T, image string) {
-	for _, p := range []string{"qemu-system-x86_64", "mcopy", "sgdisk", "e2fsck"} {
+	for _, p := range []string{"qemu-system-x86_64", "mtype", "sgdisk", "e2fsck", "losetup"} {
 		if _, err := exec.LookPath(p); err != nil {
 			missing(t, p+" is not installed")
 		}
@@ -124,14 +121,17 @@ func pair(t *testing.T, image string) error {
 	}
 	invitation := strings.Fields(said)[2]
 
-	disk := filepath.Join(dir, "two.raw")
-	esp, err := pairCopy(disk, image, invitation)
+	token := filepath.Join(dir, "invitation.txt")
+	if err := os.WriteFile(token, []byte(invitation+"\n"), 0o600); err != nil {
+		return err
+	}
+	card, err := flashed(t, image, "--hostname", "attic", "--ssh-key", testKey, "--invite", "@"+token)
 	if err != nil {
 		return err
 	}
 	second := time.Now()
 	two, err := pairStart(ctx, t, dir, "two", qemu.Config{
-		Disk: disk, Netdev: "stream,id=net,server=off," + cable, MAC: "52:54:00:00:00:02",
+		Disk: card, Netdev: "stream,id=net,server=off," + cable, MAC: "52:54:00:00:00:02",
 		Credentials: map[string]string{"network.network.10-pair": fmt.Sprintf(pairNetwork, 2)},
 	})
 	if err != nil {
@@ -148,14 +148,17 @@ func pair(t *testing.T, image string) error {
 	if err != nil {
 		return err
 	}
-	if n, err := strconv.ParseInt(strings.TrimSpace(size), 10, 64); err != nil || n < pairDisk*8/10 {
-		t.Errorf("the root has %s bytes on a disk of %d", size, pairDisk)
+	if n, err := strconv.ParseInt(strings.TrimSpace(size), 10, 64); err != nil || n < cardSize*8/10 {
+		t.Errorf("the root has %s bytes on a card of %d", size, cardSize)
+	}
+	if said, err := told(two, "two", "seed"); err != nil || said != "attic "+testKey {
+		t.Errorf("of its seed the second node says %q, %v", said, err)
 	}
 	for _, m := range []struct {
 		*qemu.Machine
 		name string
 		says []string
-	}{{two, "two", []string{"health"}}, {one, "one", []string{"catalogue", "avahi", "disk", "health"}}} {
+	}{{two, "two", []string{"health"}}, {one, "one", []string{"catalogue", "avahi", "disk", "seed", "health"}}} {
 		for _, what := range m.says {
 			said, err := told(m.Machine, m.name, what)
 			if err != nil {
@@ -169,10 +172,10 @@ func pair(t *testing.T, image string) error {
 	if err := two.Wait(ctx); err != nil {
 		return err
 	}
-	if err := pairGrown(disk); err != nil {
+	if err := grown(card); err != nil {
 		t.Error(err)
 	}
-	left, err := pairFile(disk, esp)
+	left, err := cardSeed(card)
 	if err != nil || strings.Contains(left, invitation) || !strings.Contains(left, "has joined") {
 		t.Errorf("the invitation on the boot partition: %q, %v", left, err)
 	}
@@ -195,76 +198,4 @@ func pairStart(ctx context.Context, t *testing.T, dir, name string, c qemu.Confi
 	c.Credentials["systemd.extra-unit.pair.service"] = fmt.Sprintf(pairUnit, name)
 	c.Credentials["systemd.unit-dropin.multi-user.target"] = "[Unit]\nWants=pair.service\n"
 	return qemu.Start(ctx, c)
-}
-
-// pairCopy makes a larger copy of a raw image, with an invitation in
-// cloudy.txt on its boot partition, by the tools that anybody has. It returns
-// where that partition begins.
-func pairCopy(disk, image, invitation string) (esp int64, err error) {
-	if out, err := exec.Command("cp", "--sparse=always", image, disk).CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("copy the image: %w: %s", err, out)
-	}
-	f, err := os.OpenFile(disk, os.O_RDWR, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	table, err := gpt.Read(f, st.Size())
-	if err != nil {
-		return 0, err
-	}
-	for _, p := range table.Partitions {
-		if strings.EqualFold(p.Type.String(), gpt.ESP) {
-			esp = p.Start
-		}
-	}
-	if esp == 0 {
-		return 0, errors.New("the image has no boot partition")
-	}
-	c := exec.Command("mcopy", "-i", fmt.Sprintf("%s@@%d", disk, esp), "-", "::cloudy.txt")
-	c.Stdin = strings.NewReader("Your invitation:\r\n" + invitation + "\r\n")
-	if out, err := c.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("mcopy: %w: %s", err, out)
-	}
-	return esp, f.Truncate(pairDisk)
-}
-
-// pairGrown looks at a disk of a node that is off: its table is sound at both
-// ends, the root reaches the end, and so does its filesystem.
-func pairGrown(disk string) error {
-	f, err := os.Open(disk)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	table, err := gpt.Read(f, pairDisk)
-	if err != nil {
-		return err
-	}
-	root := gpt.Partition{}
-	for _, p := range table.Partitions {
-		if p.Name == "root" {
-			root = p
-		}
-	}
-	if root.End() < pairDisk-2*gpt.Align {
-		return fmt.Errorf("the root ends at %d on a disk of %d bytes", root.End(), pairDisk)
-	}
-	if out, err := exec.Command("sgdisk", "-v", disk).CombinedOutput(); err != nil || !strings.Contains(string(out), "No problems found") {
-		return fmt.Errorf("sgdisk: %w: %s", err, out)
-	}
-	if out, err := exec.Command("e2fsck", "-fn", fmt.Sprintf("%s?offset=%d", disk, root.Start)).CombinedOutput(); err != nil {
-		return fmt.Errorf("e2fsck: %w: %s", err, out)
-	}
-	return nil
-}
-
-// pairFile is cloudy.txt on the boot partition of a disk.
-func pairFile(disk string, esp int64) (string, error) {
-	out, err := exec.Command("mtype", "-i", fmt.Sprintf("%s@@%d", disk, esp), "::cloudy.txt").Output()
-	return string(out), err
 }
