@@ -143,6 +143,9 @@ func (b *Build) makeTargets(ctx context.Context, root *tree.Tree) ([]targets.Art
 	}
 	made := make([][]targets.Artefact, len(b.Targets))
 	g, gctx := errgroup.WithContext(ctx)
+	// Each target packs on all cores already; a second one fills the gaps in
+	// which the first reads or writes on one. More would cost memory alone.
+	g.SetLimit(2)
 	for i, t := range b.Targets {
 		g.Go(func() error {
 			base, key := b.base(t), b.targets[i].Key

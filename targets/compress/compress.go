@@ -2,7 +2,7 @@
 //
 // The stream is cut into chunks of a fixed size and each becomes a frame
 // (zstd, RFC 8878 section 3.1), a member (gzip, RFC 1952 section 2.2) or a
-// stream (xz, "The .xz File Format" section 2) of its own; all three formats
+// block (xz, "The .xz File Format" section 3) of its own; all three formats
 // say that a file may have several one after the other. So the bytes depend
 // on the content alone and not on how many cores there were.
 package compress
@@ -17,8 +17,8 @@ import (
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
-	"github.com/ulikunitz/xz/lzma"
+
+	"cloudy/builder/xz"
 )
 
 // Format is a compression by its name in a recipe.
@@ -66,19 +66,32 @@ type codec struct {
 	suffix string
 	chunk  int                    // bytes of input in a chunk
 	newJob func() (packer, error) // one packer serves one chunk at a time
+	frame  func() frame           // of one stream; nil for none
+}
+
+// frame is what a format wants around the packed chunks. Its functions are
+// called one after the other.
+type frame struct {
+	head []byte
+	add  func(chunk int, packed []byte) error // chunk is the size before packing
+	tail func() []byte
 }
 
 // packer appends the packed form of a chunk to dst.
 type packer func(dst, chunk []byte) ([]byte, error)
 
-// A chunk is some windows long: the longer, the less is lost at its start,
-// and the more memory goes by (a chunk and its packed form for each worker).
+// Sizes of chunks. The longer, the less is lost at a chunk's start, and the
+// more memory goes by: a chunk and its packed form for each worker. For zstd
+// and xz a chunk is the window too.
 const (
-	zstdChunk = 8 << 20
+	zstdChunk = 4 << 20
 	gzipChunk = 1 << 20 // the window is 32 KiB
-	xzChunk   = 16 << 20
-	xzDict    = 8 << 20 // what xz -6 has
+	xzChunk   = xz.MaxBlock
 )
+
+// maxWorkers bounds the memory on machines of many cores: ten to fifteen MiB
+// for each worker.
+const maxWorkers = 8
 
 func (f Format) codec() (codec, error) {
 	switch f {
@@ -89,14 +102,15 @@ func (f Format) codec() (codec, error) {
 	case Gzip:
 		return codec{suffix: ".gz", chunk: gzipChunk, newJob: gzipPacker}, nil
 	case XZ:
-		return codec{suffix: ".xz", chunk: xzChunk, newJob: xzPacker}, nil
+		return codec{suffix: ".xz", chunk: xzChunk, newJob: xzPacker, frame: xzFrame}, nil
 	}
 	return codec{}, fmt.Errorf("%w %q (zstd, gzip, xz, none)", ErrUnknown, string(f))
 }
 
 func zstdPacker() (packer, error) {
 	// SpeedDefault is about what zstd -3 does.
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(zstdChunk))
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+		zstd.WithWindowSize(zstdChunk), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err
 	}
@@ -121,22 +135,13 @@ func gzipPacker() (packer, error) {
 }
 
 func xzPacker() (packer, error) {
-	cfg := xz.WriterConfig{DictCap: xzDict, CheckSum: xz.CRC64, Matcher: lzma.HashTable4}
-	if err := cfg.Verify(); err != nil {
-		return nil, err
-	}
-	return func(dst, chunk []byte) ([]byte, error) {
-		b := bytes.NewBuffer(dst)
-		w, err := cfg.NewWriter(b)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(chunk); err != nil {
-			return nil, err
-		}
-		err = w.Close()
-		return b.Bytes(), err
-	}, nil
+	e := new(xz.Encoder)
+	return func(dst, chunk []byte) ([]byte, error) { return e.Block(dst, chunk), nil }, nil
+}
+
+func xzFrame() frame {
+	x := new(xz.Index)
+	return frame{head: x.Header(), add: func(_ int, packed []byte) error { return x.Add(packed) }, tail: x.Footer}
 }
 
 // NewWriter returns a writer that packs into w with as many workers as there
@@ -147,7 +152,11 @@ func NewWriter(w io.Writer, f Format) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.newWriter(w, runtime.GOMAXPROCS(0))
+	return c.start(w)
+}
+
+func (c codec) start(w io.Writer) (io.WriteCloser, error) {
+	return c.newWriter(w, min(runtime.GOMAXPROCS(0), maxWorkers))
 }
 
 func (c codec) newWriter(w io.Writer, workers int) (io.WriteCloser, error) {

@@ -48,7 +48,7 @@ func judge(t *testing.T, f Format, packed []byte) []byte {
 	return out
 }
 
-// testCodec has small chunks for xz, which packs a few megabytes a second.
+// testCodec has small chunks for xz, so that there are many.
 func testCodec(t *testing.T, f Format) codec {
 	t.Helper()
 	c, err := f.codec()
@@ -127,7 +127,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 
 // TestWriterFails must neither hang nor lose the error.
 func TestWriterFails(t *testing.T) {
-	for _, f := range []Format{Zstd, Gzip} {
+	for _, f := range []Format{Zstd, Gzip, XZ} {
 		for _, room := range []int{0, 1 << 20} {
 			w, err := testCodec(t, f).newWriter(&fullDisk{room}, 2)
 			if err != nil {

@@ -57,14 +57,18 @@ func startPool(w io.Writer, c codec, workers int) (*pool, error) {
 			}
 		}()
 	}
-	go p.write(w, spare)
+	var around frame
+	if c.frame != nil {
+		around = c.frame()
+	}
+	go p.write(w, around, spare)
 	return p, nil
 }
 
 // write puts packed chunks out. After an error it goes on taking them, so
 // that nobody waits for ever.
-func (p *pool) write(w io.Writer, spare chan []byte) {
-	var failed error
+func (p *pool) write(w io.Writer, around frame, spare chan []byte) {
+	_, failed := w.Write(around.head)
 	for out := range p.order {
 		j := <-out
 		if failed == nil {
@@ -72,6 +76,9 @@ func (p *pool) write(w io.Writer, spare chan []byte) {
 		}
 		if failed == nil {
 			_, failed = w.Write(j.packed)
+		}
+		if failed == nil && around.add != nil {
+			failed = around.add(len(j.chunk), j.packed)
 		}
 		select {
 		case spare <- j.packed:
@@ -85,8 +92,12 @@ func (p *pool) write(w io.Writer, spare chan []byte) {
 			}
 		}
 	}
-	if failed == nil {
-		p.done <- nil
+	if failed == nil && around.tail != nil {
+		_, failed = w.Write(around.tail())
+	}
+	select {
+	case p.done <- failed:
+	default: // it has the error already
 	}
 	close(p.done)
 }

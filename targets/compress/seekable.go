@@ -3,7 +3,6 @@ package compress
 import (
 	"encoding/binary"
 	"io"
-	"runtime"
 )
 
 // Magic numbers of the seekable format (zstd's contrib/seekable_format,
@@ -21,48 +20,25 @@ func NewSeekable(w io.Writer) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &seekable{out: w, chunk: c.chunk}
-	s.WriteCloser, err = c.newWriter(frames{s}, runtime.GOMAXPROCS(0))
-	return s, err
+	c.frame = seekable
+	return c.start(w)
 }
 
-type seekable struct {
-	io.WriteCloser
-	out   io.Writer
-	chunk int
-	total int64    // bytes of input
-	sizes []uint32 // of the frames
-}
-
-func (s *seekable) Write(p []byte) (int, error) {
-	n, err := s.WriteCloser.Write(p)
-	s.total += int64(n)
-	return n, err
-}
-
-// frames counts what the pool writes: each chunk's frame in one piece.
-type frames struct{ s *seekable }
-
-func (f frames) Write(p []byte) (int, error) {
-	f.s.sizes = append(f.s.sizes, uint32(len(p)))
-	return f.s.out.Write(p)
-}
-
-func (s *seekable) Close() error {
-	if err := s.WriteCloser.Close(); err != nil {
-		return err
-	}
+// seekable is the table.
+func seekable() frame {
 	le := binary.LittleEndian
-	b := le.AppendUint32(nil, skippableMagic)
-	b = le.AppendUint32(b, uint32(8*len(s.sizes)+9))
-	left := s.total
-	for _, n := range s.sizes {
-		size := min(left, int64(s.chunk))
-		left -= size
-		b = le.AppendUint32(le.AppendUint32(b, n), uint32(size))
+	var table []byte
+	return frame{
+		add: func(chunk int, packed []byte) error {
+			table = le.AppendUint32(le.AppendUint32(table, uint32(len(packed))), uint32(chunk))
+			return nil
+		},
+		tail: func() []byte {
+			b := le.AppendUint32(nil, skippableMagic)
+			b = append(le.AppendUint32(b, uint32(len(table)+9)), table...)
+			b = le.AppendUint32(b, uint32(len(table)/8))
+			b = append(b, 0) // no checksums of frames: the frames have their own
+			return le.AppendUint32(b, seekableMagic)
+		},
 	}
-	b = le.AppendUint32(b, uint32(len(s.sizes)))
-	b = append(b, 0) // no checksums of frames: the frames have their own
-	_, err := s.out.Write(le.AppendUint32(b, seekableMagic))
-	return err
 }
