@@ -25,6 +25,7 @@ type Output struct {
 	path   string
 	sum    string
 	stream *stream // where the file is written by Stream
+	front  *front  // where its hash was begun by FollowTo
 }
 
 // Create begins an artefact at path. Discard must be called in the end; after
@@ -38,7 +39,7 @@ func Create(path string) (*Output, error) {
 }
 
 // Hash returns the SHA-256 of the whole file in hexadecimal. It reads the file
-// unless that was written by Stream.
+// unless that was written by Stream, and from where Follow has come to.
 func (o *Output) Hash(ctx context.Context) (string, error) {
 	info, err := o.Stat()
 	if err != nil {
@@ -55,28 +56,67 @@ func (o *Output) Hash(ctx context.Context) (string, error) {
 		o.sum = sum
 		return sum, nil
 	}
-	h := sha256.New()
-	step := progress.Begin(ctx, "checksum "+filepath.Base(o.path), info.Size(), progress.Bytes)
-	if err := step.End(hashSparse(ctx, h, o.File, info.Size(), step.Add)); err != nil {
+	h, at := sha256.New(), int64(0)
+	if o.front != nil && !o.front.lost {
+		h, at = o.front.Hash, o.front.at
+	}
+	step := progress.Begin(ctx, "checksum "+filepath.Base(o.path), info.Size()-at, progress.Bytes)
+	if err := step.End(hashSparse(ctx, h, o.File, at, info.Size(), step.Add)); err != nil {
 		return "", fmt.Errorf("hash %s: %w", filepath.Base(o.path), err)
 	}
 	o.sum = hex.EncodeToString(h.Sum(nil))
 	return o.sum, nil
 }
 
-// hashSparse writes the content of f to h without reading holes: most of a
-// disk image is one, and reading zeros costs more than hashing them.
-func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64, done func(int64)) error {
+// front is the hash of the front of a file.
+type front struct {
+	hash.Hash
+	at   int64 // up to where
+	lost bool  // something came out of order
+}
+
+// FollowTo begins the hash of a file whose parts up to end will not change any
+// more, and reads them. Follow goes on from there.
+func (o *Output) FollowTo(ctx context.Context, end int64) error {
+	o.front = &front{Hash: sha256.New(), at: end}
+	return hashSparse(ctx, o.front, o.File, 0, end, func(int64) {})
+}
+
+// Follow goes on with the hash that FollowTo has begun, without reading: p
+// stands at off of the file, or is about to be written there, and what lies
+// between it and what came before is zeros, both for good.
+func (o *Output) Follow(p []byte, off int64) {
+	f := o.front
+	if f == nil || f.lost || off < f.at {
+		if f != nil {
+			f.lost = true // then Hash reads all of it
+		}
+		return
+	}
+	for f.at < off {
+		n := min(off-f.at, int64(len(zeros)))
+		f.Write(zeros[:n])
+		f.at += n
+	}
+	f.Write(p)
+	f.at += int64(len(p))
+}
+
+var zeros [1 << 20]byte
+
+// hashSparse writes the content of f from at up to end to h without reading
+// holes: most of a disk image is one, and reading zeros costs more than hashing
+// them.
+func hashSparse(ctx context.Context, h hash.Hash, f *os.File, at, end int64, done func(int64)) error {
 	data, err := sparse.Extents(f)
 	if err != nil {
 		return err
 	}
-	buf, zero := make([]byte, 1<<20), make([]byte, 1<<20)
-	at := int64(0)
-	zeros := func(end int64) error {
+	buf := make([]byte, 1<<20)
+	hole := func(end int64) error {
 		for at < end {
-			n := min(end-at, int64(len(zero)))
-			h.Write(zero[:n])
+			n := min(end-at, int64(len(zeros)))
+			h.Write(zeros[:n])
 			at += n
 			done(n)
 			if err := ctx.Err(); err != nil {
@@ -86,10 +126,14 @@ func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64, done f
 		return nil
 	}
 	for _, e := range data {
-		if err := zeros(e.Offset); err != nil {
+		from, to := max(e.Offset, at), min(e.End(), end)
+		if from >= to {
+			continue
+		}
+		if err := hole(from); err != nil {
 			return err
 		}
-		r := &contextReader{ctx, io.NewSectionReader(f, e.Offset, e.Length)}
+		r := &contextReader{ctx, io.NewSectionReader(f, from, to-from)}
 		for {
 			n, err := io.ReadFull(r, buf)
 			h.Write(buf[:n])
@@ -103,7 +147,7 @@ func hashSparse(ctx context.Context, h hash.Hash, f *os.File, size int64, done f
 			}
 		}
 	}
-	return zeros(size)
+	return hole(end)
 }
 
 // Commit hashes the file where neither Hash nor Stream has done so, brings it

@@ -64,3 +64,54 @@ func TestStreamBeside(t *testing.T) {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
+
+// TestFollow: the hash of a file that was followed is that of the file, also
+// where something was told out of order.
+func TestFollow(t *testing.T) {
+	type piece struct {
+		off  int64
+		data string
+	}
+	for name, pieces := range map[string][]piece{
+		"nothing":      nil,
+		"in order":     {{16, "abc"}, {19, "def"}, {3 << 20, "ghi"}},
+		"out of order": {{3 << 20, "ghi"}, {16, "abc"}},
+		"over another": {{16, "abc"}, {17, "bcd"}},
+	} {
+		path := filepath.Join(t.TempDir(), "out")
+		o, err := Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Discard()
+		if err := o.Truncate(4 << 20); err != nil {
+			t.Fatal(err)
+		}
+		put := func(off int64, data string) {
+			t.Helper()
+			if _, err := o.WriteAt([]byte(data), off); err != nil {
+				t.Fatal(err)
+			}
+		}
+		put(0, "front")
+		put(4<<20-4, "back") // not told: Hash finds it
+		if err := o.FollowTo(context.Background(), 16); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pieces {
+			put(p.off, p.data)
+			o.Follow([]byte(p.data), p.off)
+		}
+		a, err := o.Commit(context.Background(), Artefact{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%x", sha256.Sum256(data)); a.SHA256 != want {
+			t.Errorf("%s: %s, want %s", name, a.SHA256, want)
+		}
+	}
+}

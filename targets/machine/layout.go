@@ -94,6 +94,9 @@ func (b *Disk) prepare(ctx context.Context) error {
 	if err := b.addBoot(); err != nil {
 		return err
 	}
+	if b.ext4.Content, err = ext4.Scan(ctx, b.tree); err != nil {
+		return err
+	}
 	return b.plan(ctx)
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,7 +58,11 @@ func (im Image) Build(ctx context.Context, formats []Format) (_ []targets.Artefa
 	}
 	defer raw.Discard()
 	step := progress.Begin(ctx, "disk image", 0, progress.Bytes)
-	zeros, err := im.file(ctx, raw)
+	var medium Medium = raw.File
+	if slices.ContainsFunc(formats, func(f Format) bool { return f.Make == nil }) {
+		medium = raw // hashed while it is written
+	}
+	zeros, err := im.file(ctx, raw, medium)
 	if err := step.End(err); err != nil {
 		return nil, err
 	}
@@ -114,12 +119,12 @@ func (f *Format) make(ctx context.Context, out *targets.Output, raw string, zero
 	return step.End(err)
 }
 
-// file writes the disk into a new file.
-func (im Image) file(ctx context.Context, f *targets.Output) ([]sparse.Extent, error) {
+// file writes the disk into a new file, which is to be seen as m.
+func (im Image) file(ctx context.Context, f *targets.Output, m Medium) ([]sparse.Extent, error) {
 	if err := f.Truncate(im.Size); err != nil {
 		return nil, fail.Mark(fail.Host, fmt.Errorf("make a disk image of %d bytes: %w", im.Size, err))
 	}
-	return im.Write(ctx, f)
+	return im.Write(ctx, m)
 }
 
 // Path is where an artefact of the disk goes.

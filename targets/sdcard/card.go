@@ -147,6 +147,10 @@ func (c *card) plan(ctx context.Context) error {
 	if c.size != 0 {
 		free = minHeadroom
 	}
+	var err error
+	if c.ext4.Content, err = ext4.Scan(ctx, c.root); err != nil {
+		return err
+	}
 	size, err := ext4.MinSize(ctx, c.root, c.ext4, free)
 	if err != nil {
 		return err
@@ -223,7 +227,11 @@ func (c *card) disk(ctx context.Context, f machine.Medium) ([]sparse.Extent, err
 		}
 		return nil, fmt.Errorf("partition %s: %w", c.b.FATLabel, err)
 	}
-	root, err := ext4.Write(ctx, f, c.rootFrom, c.root, c.ext4)
+	o := c.ext4
+	if o.Follow, err = machine.Follow(ctx, f, c.rootFrom); err != nil {
+		return nil, err
+	}
+	root, err := ext4.Write(ctx, f, c.rootFrom, c.root, o)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 
@@ -16,40 +17,32 @@ const (
 )
 
 // A job is a piece of the tree whose content is read into one buffer: some
-// entries in a row, or a chunk of one large file. Jobs are read and written
-// side by side, but blocks and inodes are given out in their order, so that
-// the result does not depend on which goroutine was faster.
+// entries in a row, or a chunk of one large file. Blocks and inodes are given
+// out in the order of the jobs; then they are read and written side by side.
 type job struct {
 	from, to int   // entries; to == from+1 for a chunk
 	at, n    int64 // the chunk's place in the file in bytes, when n > 0
 	last     bool  // the job has the end of its entries
 
-	turn <-chan struct{} // closed when all jobs before have their blocks
-	done chan<- struct{} // to be closed when this one has
+	runs   []run // where it goes
+	blocks int   // of the buffer
 }
 
 // jobs deals out the jobs of a plan.
 type jobs struct {
-	mu   sync.Mutex
-	p    *plan
-	i    int   // next entry
-	at   int64 // where in a large file
-	turn chan struct{}
+	p  *plan
+	i  int   // next entry
+	at int64 // where in a large file
 }
 
 func (q *jobs) next() (job, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	for q.i < len(q.p.entries) && q.skip(q.i) {
 		q.i++
 	}
 	if q.i == len(q.p.entries) {
 		return job{}, false
 	}
-	done := make(chan struct{})
-	j := job{from: q.i, turn: q.turn, done: done}
-	q.turn = done
-
+	j := job{from: q.i}
 	if e := q.p.entries[q.i]; contentSize(e) > chunk {
 		j.to = q.i + 1
 		j.at, j.n = q.at, min(chunk, e.Size-q.at)
@@ -92,33 +85,60 @@ func contentSize(e *tree.Entry) int64 {
 	return 0
 }
 
-// writeContent writes all that has an inode after lost+found's.
-func (w *writer) writeContent(ctx context.Context) error {
+// layContent gives blocks to the content of all that has an inode after
+// lost+found's, and writes the inodes. What is to be written where is noted in
+// the jobs.
+func (w *writer) layContent(ctx context.Context) ([]job, error) {
+	var list []job
+	q := &jobs{p: w.p}
+	for {
+		j, ok := q.next()
+		if !ok {
+			return list, nil
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := w.placeJob(&j); err != nil {
+			return nil, err
+		}
+		list = append(list, j)
+	}
+}
+
+// writeContent reads and writes the content of the jobs, several at a time,
+// but shows it to o.Follow in order.
+func (w *writer) writeContent(ctx context.Context, list []job, dev device, follow *follower) error {
 	start := make(chan struct{})
 	close(start)
-	q := &jobs{p: w.p, turn: start}
+	next, turn := 0, start
+	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(max(runtime.GOMAXPROCS(0), 2), 4) {
 		group.Go(func() error {
 			l := &loader{buf: make([]byte, chunk+1)}
 			for {
-				j, ok := q.next()
-				if !ok || ctx.Err() != nil {
+				mu.Lock()
+				if next == len(list) || ctx.Err() != nil {
+					mu.Unlock()
 					return ctx.Err()
 				}
-				if err := l.read(w.p, j); err != nil {
+				j, mine, done := list[next], turn, make(chan struct{})
+				next, turn = next+1, done
+				mu.Unlock()
+				if err := errors.Join(l.read(w.p, j), l.checkHoles(w.p, j)); err != nil {
 					return err
 				}
-				select {
-				case <-j.turn:
-				case <-ctx.Done():
-					return ctx.Err()
+				if follow != nil {
+					select {
+					case <-mine:
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+					follow.show(l.buf, j.runs)
+					close(done)
 				}
-				if err := w.placeJob(j, l); err != nil {
-					return err
-				}
-				close(j.done)
-				if err := l.write(w.dev); err != nil {
+				if err := l.write(dev, j.runs); err != nil {
 					return err
 				}
 			}
@@ -128,9 +148,8 @@ func (w *writer) writeContent(ctx context.Context) error {
 }
 
 // placeJob gives the entries of a job their blocks and writes their inodes.
-// The content itself is only noted in l.runs, to be written when the next job
-// may already go on.
-func (w *writer) placeJob(j job, l *loader) error {
+// The content itself is only noted in j.runs.
+func (w *writer) placeJob(j *job) error {
 	pos := 0
 	for i := j.from; i < j.to; i++ {
 		e := w.p.entries[i]
@@ -145,10 +164,11 @@ func (w *writer) placeJob(j job, l *loader) error {
 			n = contentSize(e)
 		}
 		blocks := int(divUp(uint64(n), BlockSize))
-		if err := w.placeBlocks(l, uint64(j.at/BlockSize), pos/BlockSize, blocks); err != nil {
+		if err := w.placeBlocks(j, e, uint64(j.at/BlockSize), pos/BlockSize, blocks); err != nil {
 			return err
 		}
 		pos += blocks * BlockSize
+		j.blocks = pos / BlockSize
 		if !j.last {
 			continue
 		}
@@ -162,7 +182,9 @@ func (w *writer) placeJob(j job, l *loader) error {
 				return err
 			}
 			finishXattrBlock(attrs.block, attrBlock, w.seed)
-			l.runs = append(l.runs, run{extra: attrs.block, block: attrBlock})
+			if err := w.dev.writeBlock(attrs.block, attrBlock); err != nil {
+				return err
+			}
 		}
 		if err := w.putEntry(i, w.list, attrs, attrBlock); err != nil {
 			return err
@@ -171,21 +193,23 @@ func (w *writer) placeJob(j job, l *loader) error {
 	return nil
 }
 
-// placeBlocks gives blocks to what stands in the buffer from block first on,
-// and notes where each goes. Holes get none.
-func (w *writer) placeBlocks(l *loader, logical uint64, first, n int) error {
-	for b := first; b < first+n; {
-		if l.holes[b] {
+// placeBlocks gives blocks to n blocks of an entry, from block logical of it
+// on, that will stand in the job's buffer from block first on, and notes where
+// each goes. Holes get none.
+func (w *writer) placeBlocks(j *job, e *tree.Entry, logical uint64, first, n int) error {
+	holes := w.o.Content.holes[e]
+	for b := 0; b < n; {
+		if holes.has(logical + uint64(b)) {
 			b++
 			continue
 		}
 		end := b + 1
-		for end < first+n && !l.holes[end] {
+		for end < n && !holes.has(logical+uint64(end)) {
 			end++
 		}
 		var err error
-		w.list, err = w.place(w.list, logical+uint64(b-first), uint64(end-b), func(s span) error {
-			l.add(b, s)
+		w.list, err = w.place(w.list, logical+uint64(b), uint64(end-b), func(s span) error {
+			j.add(first+b, s)
 			b += int(s.n)
 			return nil
 		})

@@ -54,6 +54,14 @@ type Options struct {
 	// GrowTo is the size in bytes up to which the mounted filesystem can be
 	// grown. 0 means 1024 times Size as with mke2fs, and at least 1 TiB.
 	GrowTo int64
+
+	// Content is what Scan found in the tree; nil if it has not been asked.
+	Content *Content
+
+	// Follow, if set, is shown all that is written, in ascending order and one
+	// call at a time; what lies between is zeros. It must not keep p. The
+	// offset is that in w.
+	Follow func(p []byte, off int64)
 }
 
 // Usage is what a written filesystem holds, in blocks of BlockSize bytes.
@@ -93,7 +101,8 @@ var ErrUnsupported = errors.New("not possible in ext4")
 // Entry.Size long is an error. A zero MTime means o.Epoch. The error for a
 // size that is too small is a *TooSmallError that says what is needed.
 //
-// Write reads files and calls w.WriteAt from several goroutines at a time.
+// Write reads files twice, unless o.Content knows their holes, and calls
+// w.WriteAt from several goroutines at a time.
 func Write(ctx context.Context, w io.WriterAt, off int64, t *tree.Tree, o Options) (Usage, error) {
 	o, err := o.checked()
 	if err != nil {
@@ -103,21 +112,22 @@ func Write(ctx context.Context, w io.WriterAt, off int64, t *tree.Tree, o Option
 	if err != nil {
 		return Usage{}, err
 	}
-	g, ok := newGeometry(o, p.inodes())
-	if !ok || g.free() < p.blocks() {
-		if err := p.scanHoles(ctx); err != nil {
+	if o.Content == nil {
+		if o.Content, err = Scan(ctx, t); err != nil {
 			return Usage{}, err
 		}
-		if !ok || g.free() < p.blocks() {
-			return Usage{}, tooSmall(p, o)
-		}
+	}
+	p.useContent(o.Content)
+	g, ok := newGeometry(o, p.inodes())
+	if !ok || g.free() < p.blocks() {
+		return Usage{}, tooSmall(p, o)
 	}
 	return newWriter(w, off, o, p, g).write(ctx)
 }
 
 // MinSize returns the smallest Options.Size, in whole MiB, at which Write
-// holds t with free bytes left for ordinary users. It reads the large files
-// of the tree to find their holes. o.Size is not looked at.
+// holds t with free bytes left for ordinary users. It reads the files of the
+// tree to find their holes unless o.Content has them. o.Size is not looked at.
 func MinSize(ctx context.Context, t *tree.Tree, o Options, free int64) (int64, error) {
 	o.Size = minimumSize
 	o, err := o.checked()
@@ -128,9 +138,12 @@ func MinSize(ctx context.Context, t *tree.Tree, o Options, free int64) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	if err := p.scanHoles(ctx); err != nil {
-		return 0, err
+	if o.Content == nil {
+		if o.Content, err = Scan(ctx, t); err != nil {
+			return 0, err
+		}
 	}
+	p.useContent(o.Content)
 	return p.minSize(o, free)
 }
 

@@ -1,8 +1,6 @@
 package ext4
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,22 +14,18 @@ import (
 // A loader holds the content of one job, with the content of each entry at a
 // whole block.
 type loader struct {
-	buf   []byte // chunk and one byte more, to see that a file goes on
-	holes [jobBlocks]bool
-	runs  []run
+	buf []byte // chunk and one byte more, to see that a file goes on
 }
 
 // A run is what goes to one place on the disk: the bytes from up to to of the
-// buffer, or a block beside it.
+// job's buffer.
 type run struct {
 	from, to int
-	extra    []byte
 	block    uint64
 }
 
 // read fills the buffer. It does not touch anything shared.
 func (l *loader) read(p *plan, j job) error {
-	l.runs = l.runs[:0]
 	if j.n > 0 {
 		return l.readFile(p.entries[j.from], j.at, j.n, j.last, 0)
 	}
@@ -48,17 +42,14 @@ func (l *loader) read(p *plan, j job) error {
 			n = len(e.Link)
 			clear(l.buf[pos : pos+BlockSize])
 			copy(l.buf[pos:], e.Link)
-			l.holes[pos/BlockSize] = false
 		}
 		pos += int(divUp(uint64(n), BlockSize)) * BlockSize
 	}
 	return nil
 }
 
-var zeroBlock [BlockSize]byte
-
-// readFile reads n bytes from byte at of the file into the buffer at pos, and
-// finds the blocks that are holes.
+// readFile reads n bytes from byte at of the file into the buffer at pos,
+// filled up with zeros to a whole block.
 func (l *loader) readFile(e *tree.Entry, at, n int64, last bool, pos int) error {
 	blocks := int(divUp(uint64(n), BlockSize))
 	dst := l.buf[pos : pos+int(n)]
@@ -73,10 +64,6 @@ func (l *loader) readFile(e *tree.Entry, at, n int64, last bool, pos int) error 
 		return fmt.Errorf("ext4: %s: content does not have the %d bytes that the tree says", e.Path, e.Size)
 	}
 	clear(l.buf[pos+int(n) : pos+blocks*BlockSize])
-	for b := range blocks {
-		p := pos + b*BlockSize
-		l.holes[p/BlockSize] = bytes.Equal(l.buf[p:p+BlockSize], zeroBlock[:])
-	}
 	return nil
 }
 
@@ -119,68 +106,22 @@ func readAt(e *tree.Entry, dst []byte, at int64) (int, error) {
 }
 
 // add notes that the blocks of the buffer from b on go to s.
-func (l *loader) add(b int, s span) {
+func (j *job) add(b int, s span) {
 	from, to := b*BlockSize, (b+int(s.n))*BlockSize
-	if k := len(l.runs) - 1; k >= 0 {
-		r := &l.runs[k]
-		if r.extra == nil && r.to == from && r.block+uint64(r.to-r.from)/BlockSize == s.start {
+	if k := len(j.runs) - 1; k >= 0 {
+		r := &j.runs[k]
+		if r.to == from && r.block+uint64(r.to-r.from)/BlockSize == s.start {
 			r.to = to
 			return
 		}
 	}
-	l.runs = append(l.runs, run{from: from, to: to, block: s.start})
+	j.runs = append(j.runs, run{from: from, to: to, block: s.start})
 }
 
-func (l *loader) write(d device) error {
-	for _, r := range l.runs {
-		data := r.extra
-		if data == nil {
-			data = l.buf[r.from:r.to]
-		}
-		if err := d.writeBlock(data, r.block); err != nil {
+func (l *loader) write(d device, runs []run) error {
+	for _, r := range runs {
+		if err := d.writeBlock(l.buf[r.from:r.to], r.block); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// scanHoles reads the large files and counts what they really need. The
-// choice of files must not depend on anything but the tree: the result
-// decides sizes of disks.
-func (p *plan) scanHoles(ctx context.Context) error {
-	p.fileBlocks = 0
-	l := &loader{buf: make([]byte, chunk+1)}
-	for _, e := range p.entries {
-		if e.Type != tree.File {
-			continue
-		}
-		blocks := divUp(uint64(e.Size), BlockSize)
-		if e.Size <= chunk {
-			p.fileBlocks += blocks
-			continue
-		}
-		used, pieces, hole := uint64(0), uint64(0), true
-		for at := int64(0); at < e.Size; at += chunk {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			n := min(chunk, e.Size-at)
-			if err := l.readFile(e, at, n, at+n == e.Size, 0); err != nil {
-				return err
-			}
-			for b := range divUp(uint64(n), BlockSize) {
-				if !l.holes[b] {
-					used++
-					if hole {
-						pieces++
-					}
-				}
-				hole = l.holes[b]
-			}
-		}
-		p.fileBlocks += used + extentBlocksBound(blocks)
-		if pieces > rootExtents-3 {
-			p.fileBlocks += 2 + pieces/(leafExtents-1)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ type plan struct {
 
 	lastInode  uint32
 	hashSeed   [4]uint32
-	fileBlocks uint64 // of content; less after scanHoles
+	fileBlocks uint64 // of content; less after useContent
 	treeBlocks uint64 // directories, symlinks, attributes, the resize inode
 }
 

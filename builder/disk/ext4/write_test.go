@@ -61,6 +61,65 @@ func TestSameBytesOnAnyNumberOfCores(t *testing.T) {
 	}
 }
 
+// TestFollow: what is shown while the filesystem is written is what stands in
+// the file in the end, in order.
+func TestFollow(t *testing.T) {
+	tr := torture(t)
+	for _, procs := range []int{1, 4} {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		const off = 1 << 20
+		o := testOptions(1 << 30)
+		h, at, pieces := sha256.New(), int64(0), 0
+		o.Follow = func(p []byte, to int64) {
+			if to < at {
+				t.Fatalf("shown %d after %d", to, at)
+			}
+			_, _ = io.CopyN(h, zeros{}, to-at)
+			h.Write(p)
+			at = to + int64(len(p))
+			pieces++
+		}
+		path := writeImage(t, tr, o, off)
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.CopyN(h, zeros{}, info.Size()-at)
+		if sum := hashFile(t, path); [32]byte(h.Sum(nil)) != sum {
+			t.Errorf("GOMAXPROCS=%d: %d pieces of something else than the file", procs, pieces)
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestChanged: a block that was a hole when blocks were given out has no place
+// for what came later.
+func TestChanged(t *testing.T) {
+	data := make([]byte, 3*BlockSize)
+	data[0], data[2*BlockSize] = 1, 1
+	tr := &tree.Tree{Entries: []tree.Entry{
+		{Path: ".", Type: tree.Dir, Mode: 0o755},
+		{Path: "f", Type: tree.File, Mode: 0o644, Data: data, Size: int64(len(data))},
+	}}
+	o := testOptions(8 << 20)
+	var err error
+	if o.Content, err = Scan(context.Background(), tr); err != nil {
+		t.Fatal(err)
+	}
+	data[BlockSize] = 1
+	f, err := os.Create(filepath.Join(t.TempDir(), "image"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := Write(context.Background(), f, 0, tr, o); err == nil || !strings.Contains(err.Error(), "changed") {
+		t.Errorf("written with %v", err)
+	}
+}
+
 func TestMinSize(t *testing.T) {
 	ctx := context.Background()
 	for name, tr := range map[string]*tree.Tree{"torture": torture(t), "empty": {}, "files": bigFiles(40)} {

@@ -4,15 +4,20 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 
 	"cloudy/builder/tree"
 )
 
 // writer writes one filesystem. Blocks and inodes are given out in the order
-// of the tree; only reading and writing of file content goes on side by side
-// (see content.go).
+// of the tree before anything is written, so the result does not depend on who
+// was faster: what sums it all up stands in front, and Options.Follow sees it
+// first. Only reading and writing of file content goes on side by side (see
+// content.go).
 type writer struct {
-	dev   device
+	dev   device // of metadata: notes
+	meta  *notes
+	out   device // what is written to
 	o     Options
 	p     *plan
 	g     *geometry
@@ -28,9 +33,10 @@ type writer struct {
 }
 
 func newWriter(w io.WriterAt, off int64, o Options, p *plan, g *geometry) *writer {
-	d := device{w, off}
+	meta := &notes{}
+	d := device{w: meta}
 	return &writer{
-		dev: d, o: o, p: p, g: g,
+		dev: d, meta: meta, out: device{w, off}, o: o, p: p, g: g,
 		seed:   checksum(^uint32(0), o.UUID[:]),
 		alloc:  allocator{used: g.fixed, end: g.blocks},
 		inodes: sink{d: d},
@@ -53,13 +59,34 @@ func (w *writer) write(ctx context.Context) (Usage, error) {
 	if err := w.writeReserved(); err != nil {
 		return Usage{}, err
 	}
-	if err := w.writeContent(ctx); err != nil {
+	jobs, err := w.layContent(ctx)
+	if err != nil {
 		return Usage{}, err
 	}
 	if err := w.inodes.flush(); err != nil {
 		return Usage{}, err
 	}
-	return w.writeGroups()
+	u, err := w.writeGroups()
+	if err != nil {
+		return u, err
+	}
+	meta := w.meta.sorted()
+	for _, n := range meta {
+		if err := w.out.writeAt(n.data, n.at); err != nil {
+			return u, err
+		}
+	}
+	var f *follower
+	if w.o.Follow != nil {
+		f = &follower{each: w.o.Follow, off: w.out.off, rest: meta}
+	}
+	if err := w.writeContent(ctx, jobs, w.out, f); err != nil {
+		return u, err
+	}
+	if f != nil {
+		f.metadata(math.MaxInt64)
+	}
+	return u, nil
 }
 
 // next takes one block.
