@@ -23,7 +23,7 @@ func (a *App) diffCommand() *cobra.Command {
 		Long: `Compare two images, archives or folders: packages by version, and every file by
 type, mode, owner, size, content, link and extended attributes. Two *.lock files
 are compared by the packages of each image in them.`,
-		Example: `  cloudy diff old.qcow2 out/node.qcow2
+		Example: `  cloudy diff old.qcow2 out/node-amd64.qcow2
   cloudy diff --exit-code --ignore 'var/log' a.tar b.tar
   git show HEAD~1:cloudy.lock > /tmp/old.lock && cloudy diff /tmp/old.lock cloudy.lock`,
 		Args: cobra.ExactArgs(2),

@@ -19,7 +19,7 @@ func (a *App) inspectCommand() *cobra.Command {
 tables and filesystems, filesystem images, tar archives, OCI layouts, initrds, ISOs,
 folders, each of them compressed or not. Where the files inside can be read, it
 tells the release and the number of packages. It mounts nothing and needs no root.`,
-		Example: `  cloudy inspect out/node.qcow2
+		Example: `  cloudy inspect out/node-amd64.qcow2
   cloudy inspect --packages rootfs.tar.zst
   cloudy inspect --json disk.img | jq .table`,
 		Args: cobra.MinimumNArgs(1),

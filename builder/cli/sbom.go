@@ -24,7 +24,7 @@ func (a *App) sbomCommand() *cobra.Command {
 CycloneDX 1.6, in JSON. Licences are told where the packages' copyright files say
 them in a form that leaves no doubt. The same image always gives the same
 document, so its time is 1970-01-01 unless --now is given.`,
-		Example: `  cloudy sbom out/node.qcow2 > node.spdx.json
+		Example: `  cloudy sbom out/node-amd64.qcow2 > node.spdx.json
   cloudy sbom --format cyclonedx rootfs.tar > rootfs.cdx.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

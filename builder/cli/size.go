@@ -20,9 +20,9 @@ func (a *App) sizeCommand() *cobra.Command {
 first, with what no package owns as groups of their own. As a treemap it is a
 picture (svg, or svg-folders for folders instead of packages) or a page with both
 (html); either is one file that needs nothing else.`,
-		Example: `  cloudy size out/node.qcow2
+		Example: `  cloudy size out/node-amd64.qcow2
   cloudy size --limit 0 --format json rootfs.tar
-  cloudy size --format html out/node.qcow2 > size.html`,
+  cloudy size --format html out/node-amd64.qcow2 > size.html`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if limit < 0 {

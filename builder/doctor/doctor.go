@@ -49,7 +49,7 @@ func Check(ctx context.Context, o Options) []Finding {
 	if o.OutputDir != "" && !sameFS(o.OutputDir, o.CacheDir) {
 		list = append(list, checkSpace("output disk space", o.OutputDir))
 	}
-	return append(list, checkMemory(), checkClock(time.Now()), checkKVM())
+	return append(list, checkMemory(), checkClock(time.Now()), checkKVM(ctx))
 }
 
 // Worst is the gravest level among findings.

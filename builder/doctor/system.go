@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"cloudy/builder/qemu"
 )
 
 const gib = 1 << 30
@@ -205,7 +208,7 @@ func checkClock(now time.Time) Finding {
 }
 
 // checkKVM is about `cloudy run` and `cloudy check` only.
-func checkKVM() Finding {
+func checkKVM(ctx context.Context) Finding {
 	f := Finding{Name: "KVM", Level: OK, Detail: "/dev/kvm can be used"}
 	switch err := openKVM(); {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
@@ -214,6 +217,9 @@ func checkKVM() Finding {
 	case err != nil:
 		f.Level, f.Detail = Warn, "/dev/kvm: "+err.Error()
 		f.Fix = "Join the group that owns it: `sudo usermod -aG kvm $USER`, then log in again."
+	case qemu.KVMFails(ctx):
+		f.Level, f.Detail = Warn, "/dev/kvm is there, but a machine started with it does not run: images boot in emulation, some ten times slower"
+		f.Fix = "This is a virtual machine itself, and its host does not nest well; building is not affected."
 	}
 	return f
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -169,12 +170,17 @@ func TestErrors(t *testing.T) {
 // TestProbe: whatever this host's /dev/kvm is like, a machine starts.
 func TestProbe(t *testing.T) {
 	needQEMU(t)
-	accel, why := Accelerator(t.Context())
-	t.Logf("%s: %s", accel, why)
-	if accel != "kvm" && accel != "tcg" || why == "" {
-		t.Errorf("accelerator %q because %q", accel, why)
+	c := Config{Disk: bootSector(t, probeSector()[:20]...), Arch: "amd64", MemoryMB: 32}
+	m, err := Start(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	c := Config{Disk: bootSector(t, probeSector()[:20]...), Arch: "amd64", Accel: "tcg", MemoryMB: 32}
+	m.Stop()
+	there := usable(kvmDevice) && runtime.GOARCH == "amd64"
+	if fails := KVMFails(t.Context()); fails != (there && m.Accel == "tcg") {
+		t.Errorf("KVM fails: %v, where machines get %s and its device is there: %v", fails, m.Accel, there)
+	}
+	c.Accel = "tcg"
 	if err := Boot(t.Context(), c, "kvm", time.Minute); err != nil {
 		t.Errorf("the probe does not speak even where all is emulated: %v", err)
 	}
