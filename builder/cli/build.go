@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -66,11 +64,7 @@ them, and a cache that is missing or broken costs no more than a warning.`,
 			if err != nil {
 				return err
 			}
-			for _, f := range made {
-				printf(a.Out, "%s\n", filepath.ToSlash(f.Path))
-				printf(a.Err, "  %s\n", f.Usage)
-			}
-			a.adviseIndex(made)
+			a.printMade(made)
 			return nil
 		},
 	}
@@ -99,18 +93,4 @@ func (a *App) make(ctx context.Context, e *plan.Engine, chosen []selection) ([]t
 		made = append(made, list...)
 	}
 	return made, nil
-}
-
-// adviseIndex tells how container images of several architectures come under
-// one tag.
-func (a *App) adviseIndex(made []targets.Artefact) {
-	var files []string
-	for _, f := range made {
-		if f.Format == "oci" {
-			files = append(files, filepath.ToSlash(f.Path))
-		}
-	}
-	if len(a.Flags.Archs) > 1 && len(files) == len(a.Flags.Archs) {
-		printf(a.Err, "all architectures under one tag: cloudy push %s REGISTRY/REPOSITORY:TAG\n", strings.Join(files, " "))
-	}
 }
