@@ -60,6 +60,8 @@ func (r *scriptRunner) open(ctx context.Context) (*sandbox.Session, error) {
 		Binds: []sandbox.Bind{
 			{Target: "/usr/sbin/policy-rc.d", Data: []byte(policyRC), Mode: 0o755},
 			{Target: "/etc/resolv.conf", Data: []byte("# no network while building\n"), Mode: 0o644},
+			// u-boot-menu's script reads it; an installer has written it by then.
+			{Target: "/etc/fstab", Data: []byte("# UNCONFIGURED FSTAB FOR BASE SYSTEM\n"), Mode: 0o644},
 		},
 	})
 	if err != nil {
