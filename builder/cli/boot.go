@@ -45,7 +45,7 @@ func (f *bootFlags) add(c *cobra.Command) {
 type bootable struct {
 	name   string            // as the user gave it
 	image  *recipe.Image     // nil for a file
-	card   bool              // an SD card
+	board  string            // that the SD card is for; empty for other disks
 	boot   []string          // the firmwares that the target is made for; empty when unknown
 	disks  map[string]string // files by their formats
 	format string            // of the one that is booted
@@ -180,7 +180,14 @@ func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, err
 		return nil, fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
 			"a machine boots the targets "+strings.Join(bootTargets(), ", "))
 	}
-	b.boot, b.card = target.Strings("boot"), target.Name == "sdcard"
+	b.boot = target.Strings("boot")
+	if target.Name == "sdcard" {
+		b.board = target.String("board")
+		if len(b.possible()) == 0 {
+			return nil, fail.WithHint(fail.User, fmt.Errorf("%s: no machine here is like the board %s", b.name, b.board),
+				"cards for raspberry-pi and virt can be tried; the built-in image takes --var board=virt")
+		}
+	}
 	return chosen, nil
 }
 
@@ -189,14 +196,20 @@ func bootTargets() []string { return []string{"vm", "metal", "sdcard"} }
 
 // firmwares are the ways of booting by the names that flags have.
 func firmwares() map[string]qemu.Firmware {
-	return map[string]qemu.Firmware{"bios": qemu.BIOS, "uefi": qemu.UEFI, "secure-boot": qemu.SecureBoot, "u-boot": qemu.UBoot}
+	return map[string]qemu.Firmware{"bios": qemu.BIOS, "uefi": qemu.UEFI, "secure-boot": qemu.SecureBoot, "u-boot": qemu.UBoot, "raspberry-pi": qemu.RaspberryPi}
 }
 
 // possible lists the firmwares that the image is made for, the simplest first.
 func (b *bootable) possible() []string {
 	var out []string
-	if b.card {
+	switch b.board {
+	case "":
+	case "virt":
 		return []string{"u-boot"}
+	case "raspberry-pi":
+		return []string{"raspberry-pi"}
+	default:
+		return nil
 	}
 	can := func(fw string) bool { return len(b.boot) == 0 || slices.Contains(b.boot, fw) }
 	if can("bios") && b.config.Arch == "amd64" {

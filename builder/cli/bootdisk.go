@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -89,6 +90,36 @@ func (b *bootable) ready(ctx context.Context) (done func(), err error) {
 		return done, nil
 	}
 	return func() {}, nil
+}
+
+// with is the machine that boots by a firmware. Its disk is a card of a size
+// that there is where the firmware wants that; done removes what was made for it.
+func (b *bootable) with(firmware string) (c qemu.Config, done func(), err error) {
+	c, done = b.config, func() {}
+	c.Firmware = firmwares()[firmware]
+	if c.Firmware != qemu.RaspberryPi {
+		return c, done, nil
+	}
+	info, err := os.Stat(c.Disk)
+	if err != nil {
+		return c, done, fail.Mark(fail.User, err)
+	}
+	size := qemu.CardSize(info.Size())
+	if size == info.Size() {
+		return c, done, nil
+	}
+	dir, err := os.MkdirTemp("", "cloudy-card-")
+	if err != nil {
+		return c, done, fail.Mark(fail.Host, err)
+	}
+	done = func() { os.RemoveAll(dir) }
+	card := filepath.Join(dir, filepath.Base(c.Disk))
+	if err := errors.Join(copySparse(card, c.Disk), os.Truncate(card, size)); err != nil {
+		done()
+		return c, nil, fail.Mark(fail.Host, fmt.Errorf("make a card for the machine: %w", err))
+	}
+	c.Disk = card
+	return c, done, nil
 }
 
 func unpackDisk(ctx context.Context, to, from string) error {

@@ -56,7 +56,8 @@ says how it is: the unit cloudy-ready.service writes "CLOUDY-READY healthy", or
 how far the node's agent is. A node without an invitation is healthy when it has its
 identity and waits for one. The image (by
 default the target "vm" of the image "node") is built first if need be; a FILE that
-ends in .raw or .qcow2 is taken as it is. The machine has no network but its own, and
+ends in .raw or .qcow2 is taken as it is. Cards for the boards virt and raspberry-pi
+are booted by U-Boot, and by QEMU's Raspberry Pi 3. The machine has no network but its own, and
 what it writes is thrown away.
 
 The exit status is 0 when all boots were healthy, 1 when one was not; the reason and
@@ -65,12 +66,11 @@ the machine boots.
 
 QEMU and firmware are the builder's own (installed out of the Debian archive into its
 store) unless --host-qemu is given.`,
-		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log\n  cloudy check metal:metal --format iso --attach usb",
+		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log\n  cloudy check metal:metal --format iso --attach usb\n  cloudy check board:sdcard --arch arm64",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
-			names := []string{"bios", "uefi", "secure-boot", "u-boot", "all"}
 			for _, w := range wanted {
-				if err := oneOf("firmware", w, names); err != nil {
+				if err := oneOf("firmware", w, firmwareNames()); err != nil {
 					return err
 				}
 			}
@@ -102,12 +102,17 @@ store) unless --host-qemu is given.`,
 		},
 	}
 	f.add(c)
-	c.Flags().StringSliceVar(&wanted, "firmware", nil, "boot by this `firmware`: bios, uefi, secure-boot, u-boot or all; may be given several times (default: the first that the image has)")
+	c.Flags().StringSliceVar(&wanted, "firmware", nil, "boot by this `firmware`: bios, uefi, secure-boot, u-boot, raspberry-pi or all; may be given several times (default: the first that the image has)")
 	c.Flags().DurationVar(&timeout, "timeout", 0, "how long a boot may take (default 5m with KVM, 20m in emulation)")
 	c.Flags().StringVar(&console, "console", "", "write what the console says to a `file`; with several firmwares their names go into its name")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	mustComplete(c, "firmware", []string{"bios", "uefi", "secure-boot", "u-boot", "all"})
+	mustComplete(c, "firmware", firmwareNames())
 	return c
+}
+
+// firmwareNames are the values of --firmware.
+func firmwareNames() []string {
+	return []string{"bios", "uefi", "secure-boot", "u-boot", "raspberry-pi", "all"}
 }
 
 // consoleFile is the name of the file for one firmware of several.
@@ -141,8 +146,12 @@ func (a *App) checkOne(ctx context.Context, b *bootable, firmware string, timeou
 }
 
 func bootOnce(ctx context.Context, b *bootable, firmware string, timeout time.Duration, console string, step *progress.Step) (*checked, error) {
-	c := b.config
-	c.Firmware, c.Snapshot = firmwares()[firmware], true
+	c, done, err := b.with(firmware)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	c.Snapshot = true
 	r := &checked{Image: b.name, Disk: b.disks[b.format], Firmware: firmware}
 	lines := &lineLog{step: step, said: map[string]string{}}
 	c.SerialLog = lines
@@ -262,7 +271,7 @@ func bootLine(firmware string) string {
 		return "uefi, secure boot on"
 	case "uefi":
 		return "uefi, secure boot off"
-	case "u-boot":
+	case "u-boot", "raspberry-pi":
 		return "bios" // which is what the node calls all that is no UEFI
 	}
 	return firmware

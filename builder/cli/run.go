@@ -59,12 +59,15 @@ store) unless --host-qemu is given.`,
 				return err
 			}
 			defer done()
-			config := b.config
-			config.Terminal, config.Reboot, config.Snapshot, config.Forwards = true, true, !keep, forwards
 			if firmware == "" {
 				firmware = b.possible()[0]
 			}
-			config.Firmware = firmwares()[firmware]
+			config, remove, err := b.with(firmware)
+			if err != nil {
+				return err
+			}
+			defer remove()
+			config.Terminal, config.Reboot, config.Snapshot, config.Forwards = true, true, !keep, forwards
 			if keep {
 				if config.Attach == qemu.CD {
 					return fail.Mark(fail.User, errors.New("--keep: nothing can be written to a CD; --attach usb makes a stick of it"))

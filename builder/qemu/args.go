@@ -50,6 +50,8 @@ func machines() map[string]machine {
 				UEFI:       {"AAVMF_CODE.no-secboot.fd", "AAVMF_CODE.fd", "QEMU_EFI-pflash.raw"},
 				SecureBoot: {"AAVMF_CODE.secboot.fd", "AAVMF_CODE.ms.fd"},
 				UBoot:      {"u-boot.bin"},
+				// The card has its own.
+				RaspberryPi: {},
 			},
 			vars: map[Firmware][]string{
 				UEFI:       {"AAVMF_VARS.fd", "vars-template-pflash.raw"},
@@ -90,6 +92,9 @@ func (c Config) resolve() (Config, machine, error) {
 	if c.Firmware != BIOS && m.code[c.Firmware] == nil || c.Firmware == BIOS && c.Arch != "amd64" {
 		return c, m, fail.Mark(fail.User, fmt.Errorf("no firmware %q for %s", c.Firmware, c.Arch))
 	}
+	if c.Firmware == RaspberryPi {
+		c.Accel = "tcg"
+	}
 	if c.Format == "" {
 		c.Format = strings.TrimPrefix(filepath.Ext(c.Disk), ".")
 	}
@@ -113,6 +118,9 @@ func usable(path string) bool {
 
 // arguments is QEMU's command line. dir is where files of the machine go.
 func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string, error) {
+	if c.Firmware == RaspberryPi {
+		return c.raspberryArguments(dir)
+	}
 	board := m.board
 	if c.Firmware == SecureBoot && c.Arch == "amd64" {
 		// Only code in system management mode may write the variables.
@@ -129,21 +137,11 @@ func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string
 	default:
 		args = append(args, "-accel", "tcg,thread=multi", "-cpu", c.tcgCPU(ctx, m))
 	}
-	net := "user,id=net"
-	for i := range c.Forwards {
-		f := &c.Forwards[i]
-		if f.Host == 0 {
-			var err error
-			if f.Host, err = freePort(); err != nil {
-				return nil, err
-			}
-		}
-		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
+	net, err := c.network()
+	if err != nil {
+		return nil, err
 	}
 	card := "virtio-net-pci,netdev=net,romfile=" // without a boot ROM: the disk is what boots
-	if c.Netdev != "" {
-		net = c.Netdev
-	}
 	if c.MAC != "" {
 		card += ",mac=" + c.MAC
 	}
@@ -165,6 +163,25 @@ func (c *Config) arguments(ctx context.Context, m machine, dir string) ([]string
 		return nil, err
 	}
 	return append(append(args, fw...), c.Extra...), nil
+}
+
+// network is the value of -netdev; ports that are to be chosen are.
+func (c *Config) network() (string, error) {
+	if c.Netdev != "" {
+		return c.Netdev, nil
+	}
+	net := "user,id=net"
+	for i := range c.Forwards {
+		f := &c.Forwards[i]
+		if f.Host == 0 {
+			var err error
+			if f.Host, err = freePort(); err != nil {
+				return "", err
+			}
+		}
+		net += fmt.Sprintf(",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
+	}
+	return net, nil
 }
 
 // drives are the arguments for all disks.

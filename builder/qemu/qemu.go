@@ -22,6 +22,9 @@ const (
 	UEFI       Firmware = "uefi"
 	SecureBoot Firmware = "secureboot"
 	UBoot      Firmware = "u-boot" // boots cards for single-board computers
+	// RaspberryPi boots the card of a Raspberry Pi 3 on QEMU's machine of that
+	// name, which has four processors, 1 GiB, and a card whose size is CardSize.
+	RaspberryPi Firmware = "raspberry-pi"
 )
 
 // Attach is how a machine sees a disk.
