@@ -12,13 +12,26 @@ image "board" {
   from          = image.node
   architectures = ["arm64", "armhf"]
 
-  # The board brings its own kernel.
+  # The board brings its own kernel and what starts it.
   packages = concat(
-    arch == "arm64" ? ["-linux-image-cloud-arm64"] : [],
+    arch == "arm64" ? ["-linux-image-cloud-arm64", "-grub-efi-arm64-signed", "-shim-signed"] : [],
     ["wireless-regdb", "iw", "wpasupplicant"],
   )
 
   grow = true
+
+  # What a node has besides is for machines of other kinds.
+  target "lxc" {
+    architectures = []
+  }
+
+  target "oci" {
+    architectures = []
+  }
+
+  target "vm" {
+    architectures = []
+  }
 
   target "sdcard" {
     board   = var.board

@@ -191,6 +191,19 @@ image "metal" {
   # What a disk or stick is written to is larger than the image.
   grow = true
 
+  # What a node has besides is for machines of other kinds.
+  target "lxc" {
+    architectures = []
+  }
+
+  target "oci" {
+    architectures = []
+  }
+
+  target "vm" {
+    architectures = []
+  }
+
   target "metal" {
     formats = ["raw.zst", "iso"]
   }

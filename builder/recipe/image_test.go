@@ -169,6 +169,12 @@ image "node" {
     architectures = ["amd64"]
   }
 }
+image "less" {
+  from = image.node
+  target "vm" {
+    architectures = []
+  }
+}
 `
 	amd, arm := image(t, "node", "amd64", src, "k.asc", "k"), image(t, "node", "arm64", src, "k.asc", "k")
 	if got := spell(amd.Packages); got != "linux-image-amd64 grub-pc-bin shim-signed" {
@@ -191,6 +197,13 @@ image "node" {
 	}
 	if got := names(arm); !slices.Equal(got, []string{"vm", "sdcard"}) {
 		t.Error(got)
+	}
+	less := image(t, "less", "amd64", src, "k.asc", "k")
+	if got := names(less); !slices.Equal(got, []string{"oci"}) {
+		t.Error(got)
+	}
+	if _, diags := less.Target("vm"); !diags.HasErrors() || diags[0].Detail != "Its list of architectures is empty." {
+		t.Errorf("a target that was dropped: %v", diags)
 	}
 	if got := arm.Targets[0].Strings("boot"); !slices.Equal(got, []string{"uefi"}) {
 		t.Error(got)

@@ -270,7 +270,11 @@ func (i *Image) Target(name string) (Target, Diagnostics) {
 		have = append(have, t.Name)
 	}
 	if i.node != nil && i.node.child("target", name) != nil {
-		return Target{}, Diagnostics{Errorf(i.node.child("target", name).at, "It is for "+strings.Join(i.module.targetArches(i.Name, name), ", ")+".", "Target %q of image %q is not for %s", name, i.Name, i.Arch)}
+		hint := "Its list of architectures is empty."
+		if archs := i.module.targetArches(i.Name, name); len(archs) > 0 {
+			hint = "It is for " + strings.Join(archs, ", ") + "."
+		}
+		return Target{}, Diagnostics{Errorf(i.node.child("target", name).at, hint, "Target %q of image %q is not for %s", name, i.Name, i.Arch)}
 	}
 	hint := didYouMean(name, have)
 	if slices.Contains(Targets(), name) {

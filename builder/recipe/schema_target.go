@@ -15,7 +15,7 @@ func targetBlock() *Block {
 func every(attrs ...Attr) []Attr {
 	return append(attrs, Attr{
 		Name: "architectures", Type: listOf(archType), Default: "the image's, as far as the target has them",
-		Doc: "Pack only these architectures of the image for this target.", Example: `["amd64"]`,
+		Doc: "Pack only these architectures of the image for this target; an empty list drops a target that was inherited.", Example: `["amd64"]`,
 	})
 }
 

@@ -66,8 +66,8 @@ func (t Target) MarshalJSON() ([]byte, error) {
 // architectures returns those of the image that the target is packed for.
 func targetArchitectures(t *node, image []string) []string {
 	want := image
-	if own := t.strings("architectures"); own != nil {
-		want = own
+	if t.attrs["architectures"] != nil {
+		want = t.strings("architectures")
 	}
 	can := t.def.Architectures
 	return slices.DeleteFunc(slices.Clone(want), func(a string) bool {
