@@ -3,14 +3,12 @@ package qcow2
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime"
+	"slices"
 
-	"golang.org/x/sync/errgroup"
-
+	"cloudy/builder/disk/internal/inorder"
 	"cloudy/builder/disk/sparse"
 )
 
@@ -32,7 +30,6 @@ type job struct {
 	data  []byte // whole clusters
 	out   []byte // what goes into the image
 	sizes []int  // of each cluster in out: 0 is zeros, clusterSize is stored as it is
-	done  chan struct{}
 }
 
 // Write writes src as a qcow2 image to w, which it expects to be empty. Holes
@@ -57,87 +54,46 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 	for _, run := range runs {
 		total += run.Length
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	workers := runtime.GOMAXPROCS(0)
-	work, order := make(chan *job), make(chan *job, 2*workers)
-	g.Go(func() error {
-		defer close(work)
-		defer close(order)
-		return produce(ctx, src, info.Size(), runs, work, order)
-	})
-	for range workers {
-		g.Go(func() error { return compressAll(ctx, o.Compression, work) })
-	}
 	im := newImage(w, info.Size(), o.Compression)
-	g.Go(func() error {
-		for j := range order {
-			select {
-			case <-j.done:
-			case <-ctx.Done():
-				return ctx.Err()
+	err = inorder.Work[job]{
+		Read: func(next func() (*job, error), send func(*job) error) error {
+			for piece := range sparse.Split(runs, batch*clusterSize) {
+				j, err := next()
+				if err != nil {
+					return err
+				}
+				if j.data, err = piece.Read(src, j.data); err != nil {
+					return err
+				}
+				j.first = piece.Offset >> clusterBits
+				if err := send(j); err != nil {
+					return err
+				}
 			}
-			if err := im.add(j); err != nil {
-				return err
-			}
+			return nil
+		},
+		Worker: func() (func(*job) error, error) {
+			enc, err := newEncoder(o.Compression)
+			return func(j *job) error { return j.compress(enc) }, err
+		},
+		Take: func(j *job) error {
 			if o.Progress != nil {
 				o.Progress(int64(len(j.data)), total)
 			}
-		}
-		return ctx.Err()
-	})
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("qcow2: %w", err)
+			return im.add(j)
+		},
+	}.Run(ctx)
+	if err == nil {
+		err = im.finish()
 	}
-	if err := im.finish(); err != nil {
-		return fmt.Errorf("qcow2: %w", err)
-	}
-	return nil
-}
-
-// produce reads the source and hands out jobs, to the workers in any order
-// and to the writer in the order of the disk.
-func produce(ctx context.Context, src io.ReaderAt, size int64, runs []sparse.Extent, work, order chan<- *job) error {
-	for _, run := range runs {
-		for first, left := run.Offset>>clusterBits, run.Length>>clusterBits; left > 0; {
-			n := min(left, batch)
-			j := &job{first: first, data: make([]byte, n<<clusterBits), done: make(chan struct{})}
-			// The last cluster may reach behind the end; the rest of it is zeros.
-			want := min(int64(len(j.data)), size-first<<clusterBits)
-			if _, err := src.ReadAt(j.data[:want], first<<clusterBits); err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			for _, c := range []chan<- *job{order, work} {
-				select {
-				case c <- j:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-			first, left = first+n, left-n
-		}
-	}
-	return nil
-}
-
-func compressAll(ctx context.Context, c Compression, work <-chan *job) error {
-	enc, err := newEncoder(c)
 	if err != nil {
-		return err
-	}
-	for j := range work {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := j.compress(enc); err != nil {
-			return err
-		}
-		close(j.done)
+		return fmt.Errorf("qcow2: %w", err)
 	}
 	return nil
 }
 
 func (j *job) compress(enc encoder) error {
-	j.out = make([]byte, 0, len(j.data))
+	j.out, j.sizes = slices.Grow(j.out[:0], len(j.data)), j.sizes[:0]
 	for at := 0; at < len(j.data); at += clusterSize {
 		cluster := j.data[at:][:clusterSize]
 		if sparse.Zero(cluster) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 
@@ -79,6 +80,31 @@ func Merge(list []Extent) []Extent {
 		out = append(out, e)
 	}
 	return out
+}
+
+// Split cuts extents into pieces of at most n bytes.
+func Split(list []Extent, n int64) iter.Seq[Extent] {
+	return func(yield func(Extent) bool) {
+		for _, e := range list {
+			for at := e.Offset; at < e.End(); at += n {
+				if !yield(Extent{at, min(n, e.End()-at)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Read returns the bytes of r in the extent, in buf where it has room. Behind
+// the end of r are zeros.
+func (e Extent) Read(r io.ReaderAt, buf []byte) ([]byte, error) {
+	buf = slices.Grow(buf[:0], int(e.Length))[:e.Length]
+	n, err := r.ReadAt(buf, e.Offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	clear(buf[n:])
+	return buf, nil
 }
 
 // Zero says whether b has something in it and nothing but zeros: its first

@@ -5,12 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
+	"slices"
 
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
-	"golang.org/x/sync/errgroup"
 
+	"cloudy/builder/disk/internal/inorder"
+	"cloudy/builder/disk/sparse"
 	"cloudy/builder/tree"
 )
 
@@ -72,104 +73,63 @@ func smaller(packed, data []byte) []byte {
 // block is a data block on its way through a worker.
 type block struct {
 	data   []byte
-	packed []byte // nil when it is stored as it is
+	packed []byte // as it is written
+	size   uint32 // in the format's words
 	put    func(pos int64, size uint32)
-	ready  chan error
 }
 
-// pipeline is the way of the blocks: read in order, packed side by side,
-// written in order.
+// pipeline hands blocks to the workers.
 type pipeline struct {
-	order, work chan *block
-	free        chan []byte
-	tail        []byte // the fragment that is being filled
+	next  func() (*block, error)
+	send  func(*block) error
+	tail  *block // the fragment that is being filled
+	spare *block // one that was not sent
+}
+
+// buffer returns a block with n bytes of data to be filled.
+func (p *pipeline) buffer(n int) (b *block, err error) {
+	if b, p.spare = p.spare, nil; b == nil {
+		if b, err = p.next(); err != nil {
+			return nil, err
+		}
+	}
+	b.data = slices.Grow(b.data[:0], n)[:n]
+	return b, nil
 }
 
 // data writes the content of all files.
 func (s *writer) data(ctx context.Context) error {
-	workers := runtime.GOMAXPROCS(0)
-	p := &pipeline{
-		order: make(chan *block, 2*workers), work: make(chan *block), free: make(chan []byte, 4*workers),
+	return inorder.Work[block]{
+		Read: func(next func() (*block, error), send func(*block) error) error {
+			return s.read(&pipeline{next: next, send: send})
+		},
+		Worker: func() (func(*block) error, error) {
+			pack, err := newPacker(&s.o)
+			return func(b *block) error { return b.pack(pack) }, err
+		},
+		Take: func(b *block) error {
+			b.put(s.pos, b.size)
+			return s.append(b.packed)
+		},
+	}.Run(ctx)
+}
+
+func (b *block) pack(pack packer) error {
+	b.packed = slices.Grow(b.packed[:0], len(b.data))
+	packed, err := pack(b.packed, b.data)
+	if err != nil {
+		return err
 	}
-	for range cap(p.free) {
-		p.free <- nil
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	for range workers {
-		pack, err := newPacker(&s.o)
-		if err != nil {
-			return err
-		}
-		g.Go(func() error {
-			for b := range p.work {
-				var err error
-				b.packed, err = pack(make([]byte, 0, len(b.data)), b.data)
-				b.ready <- err
-			}
-			return nil
-		})
-	}
-	g.Go(func() error {
-		defer close(p.order)
-		defer close(p.work)
-		return s.read(ctx, p)
-	})
-	g.Go(func() error {
-		for b := range p.order {
-			if err := s.putBlock(ctx, b); err != nil {
-				return err
-			}
-			p.free <- b.data[:0]
-		}
+	if packed == nil {
+		b.packed, b.size = append(b.packed[:0], b.data...), uint32(len(b.data))|storedData
 		return nil
-	})
-	return g.Wait()
-}
-
-func (s *writer) putBlock(ctx context.Context, b *block) error {
-	select {
-	case err := <-b.ready:
-		if err != nil {
-			return err
-		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
-	out, size := b.packed, uint32(len(b.packed))
-	if out == nil {
-		out, size = b.data, uint32(len(b.data))|storedData
-	}
-	b.put(s.pos, size)
-	return s.append(out)
-}
-
-// send hands a block over.
-func (p *pipeline) send(ctx context.Context, b *block) error {
-	b.ready = make(chan error, 1)
-	for _, to := range []chan *block{p.work, p.order} {
-		select {
-		case to <- b:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+	b.packed, b.size = packed, uint32(len(packed))
 	return nil
 }
 
-func (p *pipeline) buffer(ctx context.Context, size int) ([]byte, error) {
-	select {
-	case b := <-p.free:
-		if b == nil {
-			b = make([]byte, 0, size)
-		}
-		return b[:0], nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // read sends the blocks of all files.
-func (s *writer) read(ctx context.Context, p *pipeline) error {
+func (s *writer) read(p *pipeline) error {
 	for i := range s.t.Entries {
 		e := &s.t.Entries[i]
 		if e.Type != tree.File {
@@ -180,17 +140,17 @@ func (s *writer) read(ctx context.Context, p *pipeline) error {
 		if e.Size == 0 {
 			continue
 		}
-		if err := s.readFile(ctx, p, e, c); err != nil {
+		if err := s.readFile(p, e, c); err != nil {
 			return fmt.Errorf("%s: %w", e.Path, err)
 		}
 		if s.o.Copied != nil {
 			s.o.Copied(e.Size)
 		}
 	}
-	return s.flush(ctx, p)
+	return s.flush(p)
 }
 
-func (s *writer) readFile(ctx context.Context, p *pipeline, e *tree.Entry, c *content) error {
+func (s *writer) readFile(p *pipeline, e *tree.Entry, c *content) error {
 	r, err := e.Open()
 	if err != nil {
 		return err
@@ -198,33 +158,33 @@ func (s *writer) readFile(ctx context.Context, p *pipeline, e *tree.Entry, c *co
 	defer r.Close()
 	bs := s.o.BlockSize
 	if e.Size < int64(bs) {
-		return s.readTail(ctx, p, r, e, c)
+		return s.readTail(p, r, e, c)
 	}
 	c.sizes = make([]uint32, (e.Size+int64(bs)-1)/int64(bs))
 	first := true
 	for i := range c.sizes {
-		buf, err := p.buffer(ctx, bs)
+		b, err := p.buffer(bs)
 		if err != nil {
 			return err
 		}
-		buf = buf[:min(int64(bs), e.Size-int64(i)*int64(bs))]
-		if _, err := io.ReadFull(r, buf); err != nil {
+		b.data = b.data[:min(int64(bs), e.Size-int64(i)*int64(bs))]
+		if _, err := io.ReadFull(r, b.data); err != nil {
 			return fmt.Errorf("shorter than %d bytes: %w", e.Size, err)
 		}
-		if isZero(buf) {
-			c.sparse += int64(len(buf))
-			p.free <- buf
+		if sparse.Zero(b.data) {
+			c.sparse += int64(len(b.data))
+			p.spare = b
 			continue
 		}
 		begins := first
 		first = false
-		b := &block{data: buf, put: func(pos int64, size uint32) {
+		b.put = func(pos int64, size uint32) {
 			if begins {
 				c.start = pos
 			}
 			c.sizes[i] = size
-		}}
-		if err := p.send(ctx, b); err != nil {
+		}
+		if err := p.send(b); err != nil {
 			return err
 		}
 	}
@@ -232,21 +192,22 @@ func (s *writer) readFile(ctx context.Context, p *pipeline, e *tree.Entry, c *co
 }
 
 // readTail puts a small file into the fragment that is being filled.
-func (s *writer) readTail(ctx context.Context, p *pipeline, r io.Reader, e *tree.Entry, c *content) error {
-	if len(p.tail)+int(e.Size) > s.o.BlockSize {
-		if err := s.flush(ctx, p); err != nil {
+func (s *writer) readTail(p *pipeline, r io.Reader, e *tree.Entry, c *content) error {
+	if p.tail != nil && len(p.tail.data)+int(e.Size) > s.o.BlockSize {
+		if err := s.flush(p); err != nil {
 			return err
 		}
 	}
 	if p.tail == nil {
 		var err error
-		if p.tail, err = p.buffer(ctx, s.o.BlockSize); err != nil {
+		if p.tail, err = p.buffer(s.o.BlockSize); err != nil {
 			return err
 		}
+		p.tail.data = p.tail.data[:0]
 	}
-	at := len(p.tail)
-	p.tail = p.tail[:at+int(e.Size)]
-	if _, err := io.ReadFull(r, p.tail[at:]); err != nil {
+	at := len(p.tail.data)
+	p.tail.data = p.tail.data[:at+int(e.Size)]
+	if _, err := io.ReadFull(r, p.tail.data[at:]); err != nil {
 		return fmt.Errorf("shorter than %d bytes: %w", e.Size, err)
 	}
 	// The fragment gets its number when it is sent.
@@ -255,15 +216,16 @@ func (s *writer) readTail(ctx context.Context, p *pipeline, r io.Reader, e *tree
 }
 
 // flush sends the fragment.
-func (s *writer) flush(ctx context.Context, p *pipeline) error {
-	if len(p.tail) == 0 {
+func (s *writer) flush(p *pipeline) error {
+	b := p.tail
+	if b == nil {
 		return nil
 	}
 	f := &fragment{}
 	s.fragments = append(s.fragments, f)
-	b := &block{data: p.tail, put: func(pos int64, size uint32) { f.start, f.size = pos, size }}
+	b.put = func(pos int64, size uint32) { f.start, f.size = pos, size }
 	p.tail = nil
-	return p.send(ctx, b)
+	return p.send(b)
 }
 
 func atEnd(r io.Reader) error {
@@ -272,9 +234,4 @@ func atEnd(r io.Reader) error {
 		return fmt.Errorf("longer than announced")
 	}
 	return nil
-}
-
-// isZero tells whether a block has no other byte than 0.
-func isZero(b []byte) bool {
-	return len(b) > 0 && b[0] == 0 && bytes.Equal(b[:len(b)-1], b[1:])
 }

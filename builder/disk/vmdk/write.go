@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zlib"
-	"golang.org/x/sync/errgroup"
 
+	"cloudy/builder/disk/internal/inorder"
 	"cloudy/builder/disk/sparse"
 )
 
@@ -38,11 +37,10 @@ const (
 
 // job is a run of grains of the source.
 type job struct {
-	first int64  // number of the first grain
-	data  []byte // whole grains
-	out   []byte // grains with their markers
-	sizes []int  // of each in out; 0 is zeros
-	done  chan struct{}
+	first int64        // number of the first grain
+	data  []byte       // whole grains
+	out   bytes.Buffer // grains with their markers
+	sizes []int        // of each in out; 0 is zeros
 }
 
 // Write writes src as an image to w, from its beginning to its end: nothing is
@@ -72,99 +70,65 @@ func Write(ctx context.Context, w io.Writer, src *os.File, o Options) error {
 	if err := im.begin(o); err != nil {
 		return fmt.Errorf("vmdk: %w", err)
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	workers := runtime.GOMAXPROCS(0)
-	work, order := make(chan *job), make(chan *job, 2*workers)
-	g.Go(func() error {
-		defer close(work)
-		defer close(order)
-		return produce(ctx, src, size, runs, work, order)
-	})
-	for range workers {
-		g.Go(func() error { return compressAll(ctx, work) })
-	}
-	g.Go(func() error {
-		for j := range order {
-			select {
-			case <-j.done:
-			case <-ctx.Done():
-				return ctx.Err()
+	err = inorder.Work[job]{
+		Read: func(next func() (*job, error), send func(*job) error) error {
+			for piece := range sparse.Split(runs, batch*grainSize) {
+				j, err := next()
+				if err != nil {
+					return err
+				}
+				if j.data, err = piece.Read(src, j.data); err != nil {
+					return err
+				}
+				j.first = piece.Offset / grainSize
+				if err := send(j); err != nil {
+					return err
+				}
 			}
-			if err := im.add(j); err != nil {
-				return err
-			}
+			return nil
+		},
+		Worker: func() (func(*job) error, error) {
+			z, err := zlib.NewWriterLevel(io.Discard, zlib.DefaultCompression)
+			return func(j *job) error { return j.compress(z) }, err
+		},
+		Take: func(j *job) error {
 			if o.Progress != nil {
 				o.Progress(int64(len(j.data)), total)
 			}
-		}
-		return ctx.Err()
-	})
-	if err := g.Wait(); err != nil {
-		return fmt.Errorf("vmdk: %w", err)
+			return im.add(j)
+		},
+	}.Run(ctx)
+	if err == nil {
+		err = im.finish()
 	}
-	if err := im.finish(); err != nil {
+	if err != nil {
 		return fmt.Errorf("vmdk: %w", err)
 	}
 	return nil
 }
 
-// produce reads the source and hands out jobs, to the workers in any order
-// and to the writer in the order of the disk.
-func produce(ctx context.Context, src io.ReaderAt, size int64, runs []sparse.Extent, work, order chan<- *job) error {
-	for _, run := range runs {
-		for at := run.Offset; at < run.End(); {
-			n := min(run.End()-at, batch*grainSize)
-			j := &job{first: at / grainSize, data: make([]byte, n), done: make(chan struct{})}
-			// The last grain may reach behind the end; the rest of it is zeros.
-			if _, err := src.ReadAt(j.data[:min(n, size-at)], at); err != nil && !errors.Is(err, io.EOF) {
+func (j *job) compress(z *zlib.Writer) error {
+	j.out.Reset()
+	j.sizes = j.sizes[:0]
+	for at := 0; at < len(j.data); at += grainSize {
+		grain := j.data[at:][:grainSize]
+		begin := j.out.Len()
+		if !sparse.Zero(grain) {
+			// A grain marker: the sector of the disk, the size of the data.
+			var mark [12]byte
+			binary.LittleEndian.PutUint64(mark[:], uint64(j.first+int64(at/grainSize))*grainSectors)
+			j.out.Write(mark[:])
+			z.Reset(&j.out)
+			if _, err := z.Write(grain); err != nil {
 				return err
 			}
-			for _, c := range []chan<- *job{order, work} {
-				select {
-				case c <- j:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			if err := z.Close(); err != nil {
+				return err
 			}
-			at += n
+			binary.LittleEndian.PutUint32(j.out.Bytes()[begin+8:], uint32(j.out.Len()-begin-len(mark)))
+			j.out.Write(make([]byte, -j.out.Len()&(sector-1)))
 		}
-	}
-	return nil
-}
-
-func compressAll(ctx context.Context, work <-chan *job) error {
-	z, err := zlib.NewWriterLevel(io.Discard, zlib.DefaultCompression)
-	if err != nil {
-		return err
-	}
-	var out bytes.Buffer
-	for j := range work {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		out.Reset()
-		for at := 0; at < len(j.data); at += grainSize {
-			grain := j.data[at:][:grainSize]
-			begin := out.Len()
-			if !sparse.Zero(grain) {
-				// A grain marker: the sector of the disk, the size of the data.
-				var mark [12]byte
-				binary.LittleEndian.PutUint64(mark[:], uint64(j.first+int64(at/grainSize))*grainSectors)
-				out.Write(mark[:])
-				z.Reset(&out)
-				if _, err := z.Write(grain); err != nil {
-					return err
-				}
-				if err := z.Close(); err != nil {
-					return err
-				}
-				binary.LittleEndian.PutUint32(out.Bytes()[begin+8:], uint32(out.Len()-begin-len(mark)))
-				out.Write(make([]byte, -out.Len()&(sector-1)))
-			}
-			j.sizes = append(j.sizes, out.Len()-begin)
-		}
-		j.out = bytes.Clone(out.Bytes())
-		close(j.done)
+		j.sizes = append(j.sizes, j.out.Len()-begin)
 	}
 	return nil
 }
@@ -196,7 +160,7 @@ func (im *image) begin(o Options) error {
 
 // add writes the grains of a job.
 func (im *image) add(j *job) error {
-	data := j.out
+	data := j.out.Bytes()
 	for i, n := range j.sizes {
 		if n == 0 {
 			continue
