@@ -114,17 +114,3 @@ func Compression(target, name string, def compress.Format, allowed ...compress.F
 	}
 	return "", fail.Mark(fail.User, fmt.Errorf("%s: compression %q is none of %v", target, name, allowed))
 }
-
-// Options returns the options of type T of a request: none, T or *T.
-func Options[T any](target string, v any) (T, error) {
-	var zero T
-	switch v := v.(type) {
-	case nil:
-		return zero, nil
-	case T:
-		return v, nil
-	case *T:
-		return *v, nil
-	}
-	return zero, fmt.Errorf("%s: options of type %T", target, v)
-}

@@ -40,17 +40,12 @@ var _ targets.Target = Target{}
 func (Target) Name() string { return "incus" }
 
 func options(arch string, v any) (Options, compress.Format, error) {
-	o, err := container.Options[Options]("incus", v)
+	o, err := targets.OptionsOf[Options]("incus", v)
 	if err != nil {
 		return o, "", err
 	}
-	if len(o.Formats) == 0 {
-		o.Formats = []string{Unified}
-	}
-	for _, f := range o.Formats {
-		if f != Unified && f != Split && f != SimpleStreams {
-			return o, "", fail.Mark(fail.User, fmt.Errorf("incus: unknown format %q (%s, %s, %s)", f, Unified, Split, SimpleStreams))
-		}
+	if o.Formats, err = targets.Formats("incus", o.Formats, []string{Unified, Split, SimpleStreams}, Unified); err != nil {
+		return o, "", err
 	}
 	if _, err := container.Machine(arch); err != nil {
 		return o, "", fail.Mark(fail.User, fmt.Errorf("incus: %w", err))

@@ -126,3 +126,7 @@ func TestMistakes(t *testing.T) {
 	targettest.Refused(t, Target{}, targettest.Debian(nil), Options{Compress: "lzma"}, "lzma")
 	targettest.Cancelled(t, Target{}, targettest.Debian(nil), Options{Formats: []string{Split, SimpleStreams, Unified}})
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, targettest.Debian(nil), Options{Formats: []string{Split, SimpleStreams}})
+}

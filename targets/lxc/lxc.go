@@ -27,7 +27,7 @@ func (Target) Name() string { return "lxc" }
 
 // Validate implements targets.Target.
 func (Target) Validate(arch string, options any) error {
-	if _, err := container.Options[Options]("lxc", options); err != nil {
+	if _, err := targets.OptionsOf[Options]("lxc", options); err != nil {
 		return err
 	}
 	_, err := container.Machine(arch)

@@ -84,3 +84,7 @@ func TestCreateAndStart(t *testing.T) {
 	data, err := os.ReadFile(started)
 	t.Errorf("the container's init wrote %q (%v), want its name", data, err)
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, targettest.Debian(nil), nil)
+}

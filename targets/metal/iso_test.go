@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -157,25 +156,6 @@ func TestISO(t *testing.T) {
 	}
 }
 
-// TestISOCores: the same bits on any number of cores; another program, another
-// medium.
-func TestISOCores(t *testing.T) {
-	var sums [2]string
-	root := full(t)
-	for i := range sums {
-		before := runtime.GOMAXPROCS(1 + 2*i)
-		list, err := Target{}.Build(t.Context(), targettest.Request(t, root, Options{Formats: []string{ISO}, Live: program(), Boot: []string{"bios"}}))
-		runtime.GOMAXPROCS(before)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sums[i] = list[0].SHA256
-	}
-	if sums[0] != sums[1] {
-		t.Error("two builds differ")
-	}
-}
-
 func TestISOErrors(t *testing.T) {
 	tr := full(t)
 	without := func(part string) *tree.Tree {
@@ -194,4 +174,8 @@ func TestISOErrors(t *testing.T) {
 	if _, err := (Target{}).Build(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no program") {
 		t.Errorf("without the program: %v", err)
 	}
+}
+
+func TestISOFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, full(t), Options{Formats: []string{ISO}, Live: program(), Boot: []string{"bios"}})
 }

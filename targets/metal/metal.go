@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
-	"cloudy/builder/fail"
 	"cloudy/targets"
 	"cloudy/targets/machine"
 )
@@ -52,27 +50,13 @@ func (Target) Name() string { return "metal" }
 
 // options fills in the defaults and checks.
 func (Target) options(archName string, v any) (Options, machine.Options, error) {
-	o := Options{}
-	switch v := v.(type) {
-	case nil:
-	case Options:
-		o = v
-	default:
-		return o, machine.Options{}, fmt.Errorf("metal: options of type %T", v)
+	o, err := targets.OptionsOf[Options]("metal", v)
+	if err != nil {
+		return o, machine.Options{}, err
 	}
-	var errs []error
-	if len(o.Formats) == 0 {
-		o.Formats = []string{RawZstd}
-	}
-	for _, f := range o.Formats {
-		if !slices.Contains(Formats(), f) {
-			errs = append(errs, fail.Mark(fail.User, fmt.Errorf("metal: unknown format %q (%s)", f, strings.Join(Formats(), ", "))))
-		}
-	}
+	o.Formats, err = targets.Formats("metal", o.Formats, Formats(), RawZstd)
 	m := machine.Options{Target: "metal", DiskSize: o.DiskSize, Headroom: o.Headroom, Boot: o.Boot, Grow: o.Grow}
-	errs = append(errs, m.Check(archName))
-	o.Formats = slices.Compact(slices.Sorted(slices.Values(o.Formats)))
-	return o, m, errors.Join(errs...)
+	return o, m, errors.Join(err, m.Check(archName))
 }
 
 // Validate implements targets.Target.

@@ -116,3 +116,7 @@ func TestErrors(t *testing.T) {
 		t.Error("riscv64 is taken")
 	}
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, root(), Options{Boot: []string{"uefi"}})
+}

@@ -28,7 +28,7 @@ var _ targets.Target = Target{}
 func (Target) Name() string { return "nspawn" }
 
 func format(v any) (compress.Format, error) {
-	o, err := container.Options[Options]("nspawn", v)
+	o, err := targets.OptionsOf[Options]("nspawn", v)
 	if err != nil {
 		return "", err
 	}

@@ -25,3 +25,7 @@ func TestMistakes(t *testing.T) {
 	targettest.Refused(t, Target{}, targettest.Debian(nil), Options{Compress: "lzma"}, "lzma")
 	targettest.Cancelled(t, Target{}, targettest.Debian(nil), nil)
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, targettest.Debian(nil), nil)
+}

@@ -58,7 +58,7 @@ var (
 
 // options fills in the defaults and checks.
 func options(arch string, v any) (Options, compress.Format, *v1.Platform, error) {
-	o, err := container.Options[Options]("oci", v)
+	o, err := targets.OptionsOf[Options]("oci", v)
 	if err != nil {
 		return o, "", nil, err
 	}

@@ -259,3 +259,7 @@ func TestMistakes(t *testing.T) {
 	}
 	targettest.Cancelled(t, Target{}, debian(), parts)
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, debian(), nil)
+}

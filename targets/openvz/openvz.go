@@ -40,7 +40,7 @@ var ErrUnfit = errors.New("the root does not fit OpenVZ")
 func (Target) Name() string { return "openvz" }
 
 func options(arch string, v any) (Options, compress.Format, error) {
-	o, err := container.Options[Options]("openvz", v)
+	o, err := targets.OptionsOf[Options]("openvz", v)
 	if err != nil {
 		return o, "", err
 	}

@@ -61,3 +61,7 @@ func TestMistakes(t *testing.T) {
 	}
 	targettest.Cancelled(t, Target{}, sysvinit(), nil)
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, sysvinit(), nil)
+}

@@ -33,7 +33,7 @@ var ErrNotDebian = errors.New("no /etc/debian_version in the root")
 func (Target) Name() string { return "proxmox" }
 
 func format(arch string, v any) (compress.Format, error) {
-	o, err := container.Options[Options]("proxmox", v)
+	o, err := targets.OptionsOf[Options]("proxmox", v)
 	if err != nil {
 		return "", err
 	}

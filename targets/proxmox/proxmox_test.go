@@ -82,3 +82,7 @@ func TestGenerator(t *testing.T) {
 		})
 	}
 }
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, targettest.Debian(nil), nil)
+}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"cloudy/builder/fail"
@@ -81,23 +80,16 @@ func (Target) Name() string { return "sdcard" }
 
 // options fills in the defaults and checks.
 func (Target) options(arch string, v any) (Options, error) {
-	o, ok := v.(Options)
-	if !ok {
-		return o, fmt.Errorf("sdcard: options of type %T", v)
+	o, err := targets.OptionsOf[Options]("sdcard", v)
+	if err != nil {
+		return o, err
 	}
 	var errs []error
 	if _, ok := rootTypes()[arch]; !ok {
 		errs = append(errs, fmt.Errorf("sdcard: no card for architecture %q", arch))
 	}
-	if len(o.Formats) == 0 {
-		o.Formats = []string{"raw.zst"}
-	}
-	for _, f := range o.Formats {
-		if _, ok := machine.Packings()[f]; !ok && f != "raw" {
-			errs = append(errs, fmt.Errorf("sdcard: unknown format %q (raw, raw.zst, raw.xz, raw.gz)", f))
-		}
-	}
-	o.Formats = slices.Compact(slices.Sorted(slices.Values(o.Formats)))
+	o.Formats, err = targets.Formats("sdcard", o.Formats, []string{"raw", "raw.zst", "raw.xz", "raw.gz"}, "raw.zst")
+	errs = append(errs, err)
 	b := &o.Board
 	if b.Scheme != MBR && b.Scheme != GPT {
 		errs = append(errs, fmt.Errorf("sdcard: board %q has partition scheme %q (mbr, gpt)", b.Name, b.Scheme))

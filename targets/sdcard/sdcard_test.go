@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -224,6 +226,25 @@ func TestCard(t *testing.T) {
 				t.Errorf("the script that grows a partition is there: %v", has)
 			}
 		})
+	}
+}
+
+// TestCores: the same bits on any number of processors.
+func TestCores(t *testing.T) {
+	var sums [2][]string
+	for i := range sums {
+		before := runtime.GOMAXPROCS(1 + 2*i)
+		list, err := Target{}.Build(t.Context(), request(t, root(nil), Options{Formats: []string{"raw", "raw.zst", "raw.xz", "raw.gz"}, Board: board()}))
+		runtime.GOMAXPROCS(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range list {
+			sums[i] = append(sums[i], a.Format+" "+a.SHA256)
+		}
+	}
+	if !slices.Equal(sums[0], sums[1]) || len(sums[0]) != 5 {
+		t.Errorf("two builds differ: %v and %v", sums[0], sums[1])
 	}
 }
 

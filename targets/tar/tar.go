@@ -6,11 +6,7 @@ package tar
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
-	"cloudy/builder/fail"
-	"cloudy/builder/progress"
-	"cloudy/builder/tree"
 	"cloudy/targets"
 	"cloudy/targets/compress"
 	"cloudy/targets/container"
@@ -30,24 +26,11 @@ var _ targets.Target = Target{}
 func (Target) Name() string { return "tar" }
 
 func format(v any) (compress.Format, error) {
-	o := Options{}
-	switch v := v.(type) {
-	case nil:
-	case Options:
-		o = v
-	case *Options:
-		o = *v
-	default:
-		return "", fmt.Errorf("tar: options of type %T", v)
+	o, err := targets.OptionsOf[Options]("tar", v)
+	if err != nil {
+		return "", err
 	}
-	f := compress.Format(o.Compress)
-	if f == "" {
-		f = compress.Zstd
-	}
-	if err := f.Check(); err != nil {
-		return "", fail.Mark(fail.User, fmt.Errorf("tar: %w", err))
-	}
-	return f, nil
+	return container.Compression("tar", o.Compress, compress.Zstd, compress.Formats()...)
 }
 
 // Validate implements targets.Target. A tarball can be of any architecture.
@@ -63,27 +46,12 @@ func (Target) Build(ctx context.Context, r targets.Request) ([]targets.Artefact,
 	if err != nil {
 		return nil, err
 	}
-	a, err := build(ctx, &r, f)
-	if err != nil {
+	set := container.NewSet(&r)
+	defer set.Discard()
+	name := r.BaseName + ".tar" + f.Suffix()
+	a := container.TarArtefact(f, "tar --numeric-owner --xattrs --xattrs-include='*' -xpf "+name+" -C DIRECTORY")
+	if _, err := set.Tar(ctx, name, a, f, r.Root, "./"); err != nil {
 		return nil, fmt.Errorf("tarball of %s: %w", r.Image, err)
 	}
-	return []targets.Artefact{a}, nil
-}
-
-func build(ctx context.Context, r *targets.Request, f compress.Format) (targets.Artefact, error) {
-	name := r.BaseName + ".tar" + f.Suffix()
-	a := targets.Artefact{
-		Format: "tar" + f.Suffix(), MediaType: "application/x-tar" + f.MediaTypeSuffix(),
-		Usage: "tar --numeric-owner --xattrs --xattrs-include='*' -xpf " + name + " -C DIRECTORY",
-	}
-	out, err := targets.Create(filepath.Join(r.OutDir, name))
-	if err != nil {
-		return a, err
-	}
-	defer out.Discard()
-	step := progress.Begin(ctx, "tarball", r.Root.Size(), progress.Bytes)
-	if err := step.End(container.WriteTar(ctx, out.Stream(), f, r.Root, tree.TarOptions{Prefix: "./", Copied: step.Add})); err != nil {
-		return a, err
-	}
-	return out.Commit(ctx, a)
+	return set.Commit(ctx)
 }

@@ -19,6 +19,7 @@ import (
 	"cloudy/builder/tree"
 	"cloudy/targets"
 	"cloudy/targets/compress"
+	"cloudy/targets/internal/targettest"
 )
 
 var epoch = time.Unix(1760000000, 0).UTC()
@@ -168,7 +169,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 	err := Target{}.Validate("amd64", Options{Compress: "rar"})
-	if !errors.Is(err, compress.ErrUnknown) || fail.KindOf(err) != fail.User {
+	if err == nil || fail.KindOf(err) != fail.User {
 		t.Errorf("rar: %v", err)
 	}
 	if err := (Target{}).Validate("amd64", 7); err == nil {
@@ -204,4 +205,8 @@ func TestFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestFullDisk(t *testing.T) {
+	targettest.Full(t, Target{}, root(), Options{Compress: "none"})
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"cloudy/builder/fail"
 	"cloudy/targets"
@@ -48,30 +47,17 @@ func (Target) Name() string { return "vm" }
 
 // options fills in the defaults and checks.
 func (Target) options(archName string, v any) ([]string, machine.Options, error) {
-	o := Options{}
-	switch v := v.(type) {
-	case nil:
-	case Options:
-		o = v
-	default:
-		return nil, machine.Options{}, fmt.Errorf("vm: options of type %T", v)
+	o, err := targets.OptionsOf[Options]("vm", v)
+	if err != nil {
+		return nil, machine.Options{}, err
 	}
-	var errs []error
-	if len(o.Formats) == 0 {
-		o.Formats = []string{QCOW2}
-	}
-	for _, f := range o.Formats {
-		if !slices.Contains(Formats(), f) {
-			errs = append(errs, fail.Mark(fail.User, fmt.Errorf("vm: unknown format %q (%s)", f, strings.Join(Formats(), ", "))))
-		}
-		if f == OVA && archName != "amd64" {
-			errs = append(errs, fail.WithHint(fail.User, fmt.Errorf("vm: no ova for %s", archName),
-				"what imports it, VirtualBox and VMware, runs amd64; qcow2 and vmdk are for all"))
-		}
+	formats, err := targets.Formats("vm", o.Formats, Formats(), QCOW2)
+	if slices.Contains(formats, OVA) && archName != "amd64" {
+		err = fail.WithHint(fail.User, fmt.Errorf("vm: no ova for %s", archName),
+			"what imports it, VirtualBox and VMware, runs amd64; qcow2 and vmdk are for all")
 	}
 	m := machine.Options{Target: "vm", DiskSize: o.DiskSize, Headroom: o.Headroom, Boot: o.Boot, Grow: o.Grow, Console: o.Console}
-	errs = append(errs, m.Check(archName))
-	return slices.Compact(slices.Sorted(slices.Values(o.Formats))), m, errors.Join(errs...)
+	return formats, m, errors.Join(err, m.Check(archName))
 }
 
 // Validate implements targets.Target.

@@ -5,12 +5,17 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"cloudy/builder/fail"
 	"cloudy/builder/tree"
@@ -108,7 +113,8 @@ func Request(t testing.TB, root *tree.Tree, options any) targets.Request {
 	}
 }
 
-// Build makes the artefacts twice and compares them, checks what is said of
+// Build makes the artefacts twice, on one and on three processors, and
+// compares them, checks what is said of
 // them, and returns their paths by their names.
 func Build(t testing.TB, target targets.Target, root *tree.Tree, options any) map[string]string {
 	t.Helper()
@@ -116,9 +122,11 @@ func Build(t testing.TB, target targets.Target, root *tree.Tree, options any) ma
 		t.Fatal(err)
 	}
 	out := map[string]string{}
-	for range 2 {
+	for i := range 2 {
 		r := Request(t, root, options)
+		before := runtime.GOMAXPROCS(1 + 2*i)
 		list, err := target.Build(context.Background(), r)
+		runtime.GOMAXPROCS(before)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,6 +185,31 @@ func Cancelled(t testing.TB, target targets.Target, root *tree.Tree, options any
 	r := Request(t, root, options)
 	if _, err := target.Build(ctx, r); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled build gave %v", err)
+	}
+	nothingLeft(t, r.OutDir)
+}
+
+// Full holds that a build onto a full disk fails by the host's lack of room,
+// and leaves nothing behind.
+func Full(t testing.TB, target targets.Target, root *tree.Tree, options any) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "a small disk is root's to mount")
+	}
+	root = &tree.Tree{Entries: slices.Clone(root.Entries)}
+	noise := make([]byte, 256<<10) // nothing packs it
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < len(noise); i++ {
+		noise[i] = byte(r.Uint32())
+	}
+	root.Entries = append(root.Entries, tree.Entry{Path: "zz-noise", Type: tree.File, Mode: 0o644, Data: noise, Size: int64(len(noise)), MTime: Epoch})
+	r := Request(t, root, options)
+	if err := unix.Mount("cloudy-test", r.OutDir, "tmpfs", 0, "size=64k"); err != nil {
+		Missing(t, "no small disk: "+err.Error())
+	}
+	defer unix.Unmount(r.OutDir, unix.MNT_DETACH)
+	_, err := target.Build(context.Background(), r)
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("error %v, want %v", err, unix.ENOSPC)
 	}
 	nothingLeft(t, r.OutDir)
 }
