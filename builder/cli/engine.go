@@ -128,6 +128,9 @@ func (a *App) chooseFor(m *recipe.Module, args []string, arch string) ([]selecti
 			return nil, fail.WithHint(fail.User, fmt.Errorf("image %q has no target to build", s.image.Name),
 				"give it a block such as target \"vm\" {}")
 		}
+		if err := a.Diagnose(m, plan.Check(s.image, s.targets)); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -1,6 +1,11 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"cloudy/builder/plan"
+	"cloudy/builder/recipe"
+)
 
 func (a *App) validateCommand() *cobra.Command {
 	return &cobra.Command{
@@ -18,8 +23,18 @@ whether packages exist is for "cloudy lock" to say.`,
 				return err
 			}
 			n := 0
+			var diags recipe.Diagnostics
 			for _, name := range m.Images() {
-				n += len(m.Architectures(name))
+				for _, arch := range m.Architectures(name) {
+					n++
+					img, more := m.Image(name, arch)
+					if diags = append(diags, more...); img != nil {
+						diags = append(diags, plan.Check(img, img.Targets)...)
+					}
+				}
+			}
+			if err := a.Diagnose(m, recipe.Tidy(diags)); err != nil {
+				return err
 			}
 			printf(a.Out, "the recipe is valid: %d images, %d with each architecture counted\n", len(m.Images()), n)
 			return nil

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 
+	"cloudy/builder/fail"
 	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 	"cloudy/targets"
@@ -93,6 +95,38 @@ func ociOptions(img *recipe.Image, t recipe.Target) any {
 
 func tarOptions(_ *recipe.Image, t recipe.Target) any {
 	return tar.Options{Compress: t.String("compress")}
+}
+
+// Check says what is wrong with targets of an image, as far as it can be told
+// before anything is built. Of targets that this program does not make it says
+// nothing.
+func Check(img *recipe.Image, list []recipe.Target) recipe.Diagnostics {
+	var diags recipe.Diagnostics
+	for _, t := range list {
+		k, ok := kinds()[t.Name]
+		if !ok {
+			continue
+		}
+		if err := k.target.Validate(img.Arch, k.options(img, t)); err != nil {
+			for _, one := range parts(err) {
+				diags = append(diags, recipe.Errorf(t.Range, fail.HintOf(one), "%v", one))
+			}
+		}
+	}
+	return diags
+}
+
+// parts are the errors that errors.Join has put together.
+func parts(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, parts(e)...)
+	}
+	return out
 }
 
 // CanMake lists the targets that this program makes.

@@ -45,9 +45,9 @@ func place(r Range) string {
 	return fmt.Sprintf("%s:%d:%d", r.Filename, r.Start.Line, r.Start.Column)
 }
 
-// tidy sorts diagnostics by place and drops those said before. An image is
+// Tidy sorts diagnostics by place and drops those said before. An image is
 // evaluated once for each architecture, so most mistakes come up repeatedly.
-func tidy(diags Diagnostics) Diagnostics {
+func Tidy(diags Diagnostics) Diagnostics {
 	type key struct {
 		severity        hcl.DiagnosticSeverity
 		summary, detail string

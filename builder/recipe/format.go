@@ -61,5 +61,5 @@ func (s *Source) Format() ([]Formatted, *Module, Diagnostics) {
 			out = append(out, Formatted{Name: s.show(name), Path: name, Old: src, New: formatted})
 		}
 	}
-	return out, m, tidy(diags)
+	return out, m, Tidy(diags)
 }

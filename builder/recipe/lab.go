@@ -71,14 +71,14 @@ func LoadLab(ctx context.Context, src *Source, opts Options) (*Lab, *Module, Dia
 	m := newModule(src, LabSchema())
 	diags := m.load(ctx, opts)
 	if m.incomplete {
-		return nil, m, tidy(diags)
+		return nil, m, Tidy(diags)
 	}
 	// The architecture says nothing in a lab.
 	s := m.scope(architectures()[0])
 	diags = append(diags, s.diags...)
 	b := &builder{scope: s.fresh(), module: m, arch: s.arch}
 	lab := b.lab()
-	diags = tidy(append(diags, b.diags...))
+	diags = Tidy(append(diags, b.diags...))
 	if diags.HasErrors() {
 		return nil, m, diags
 	}

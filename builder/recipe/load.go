@@ -49,11 +49,11 @@ func Load(ctx context.Context, src *Source, opts Options) (*Module, Diagnostics)
 	m := newModule(src, Schema())
 	diags := m.load(ctx, opts)
 	if m.incomplete {
-		return m, tidy(diags)
+		return m, Tidy(diags)
 	}
 	diags = append(diags, m.findOverlays()...)
 	diags = append(diags, m.evaluateAll(ctx)...)
-	return m, tidy(diags)
+	return m, Tidy(diags)
 }
 
 func newModule(src *Source, schema *Block) *Module {
@@ -254,9 +254,9 @@ func (m *Module) Image(name, arch string) (*Image, Diagnostics) {
 	}
 	e := m.evaluate(name, arch)
 	if e.diags.HasErrors() {
-		return nil, tidy(e.diags)
+		return nil, Tidy(e.diags)
 	}
-	return e.image, tidy(e.diags)
+	return e.image, Tidy(e.diags)
 }
 
 // Target returns one of the image's targets, or a diagnostic that says what

@@ -32,7 +32,7 @@ func (m *Module) evaluate(name, arch string) *evaluated {
 	b := &builder{scope: s.fresh(), module: m, arch: arch}
 	img := b.image(r)
 	diags := slices.Concat(s.diags, r.diags, b.diags)
-	e := &evaluated{image: img, diags: tidy(diags)}
+	e := &evaluated{image: img, diags: Tidy(diags)}
 	m.images[key] = e
 	return e
 }

@@ -4,6 +4,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -65,25 +66,27 @@ func options(arch string, v any) (Options, compress.Format, *v1.Platform, error)
 	if len(o.Tags) == 0 {
 		o.Tags = []string{"latest"}
 	}
+	var errs []error
+	wrong := func(hint, format string, args ...any) {
+		errs = append(errs, fail.WithHint(fail.User, fmt.Errorf("oci: "+format, args...), hint))
+	}
 	for _, t := range o.Tags {
 		if !tag.MatchString(t) {
-			return o, "", nil, fail.WithHint(fail.User, fmt.Errorf("oci: %q is not a tag", t), "a tag has letters, digits, dots, underscores and hyphens, at most 128")
+			wrong("a tag has letters, digits, dots, underscores and hyphens, at most 128", "%q is not a tag", t)
 		}
 	}
 	if o.Repository != "" && !repository.MatchString(o.Repository) {
-		return o, "", nil, fail.WithHint(fail.User, fmt.Errorf("oci: %q is not a repository", o.Repository), `write it as "registry.example.org/cloudy/node", in small letters and without a tag`)
+		wrong(`write it as "registry.example.org/cloudy/node", in small letters and without a tag`, "%q is not a repository", o.Repository)
 	}
 	for _, p := range o.Ports {
 		if !port.MatchString(p) {
-			return o, "", nil, fail.WithHint(fail.User, fmt.Errorf("oci: %q is not a port", p), `write it as "7000/tcp"`)
+			wrong(`write it as "7000/tcp"`, "%q is not a port", p)
 		}
 	}
 	p, err := platform(arch)
-	if err != nil {
-		return o, "", nil, err
-	}
+	errs = append(errs, err)
 	f, err := container.Compression("oci", o.Compress, compress.Gzip, compress.Gzip, compress.Zstd)
-	return o, f, p, err
+	return o, f, p, errors.Join(append(errs, err)...)
 }
 
 // platform is Go's name of a Debian architecture (image-spec, image-index.md).
