@@ -46,7 +46,15 @@ func flashed(t *testing.T, image string, args ...string) (string, error) {
 		return "", fmt.Errorf("losetup: %w: %s", err, out)
 	}
 	device := strings.TrimSpace(string(out))
-	detach := func() error { return exec.Command("losetup", "--detach", device).Run() }
+	attached := true
+	detach := func() error {
+		if !attached {
+			return nil
+		}
+		attached = false
+		return exec.Command("losetup", "--detach", device).Run()
+	}
+	defer detach() // when the test ends in what follows
 	stdout, stderr, code := cloudy(t, filepath.Dir(card), append([]string{"flash", image, device, "--any-device", "--yes"}, args...)...)
 	if err := detach(); err != nil {
 		return "", fmt.Errorf("losetup --detach %s: %w", device, err)
