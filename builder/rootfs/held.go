@@ -381,6 +381,11 @@ var initramfsFolders = []string{
 	"etc/udev/", "usr/lib/udev/hwdb.d/", "lib/udev/hwdb.d/", "etc/ld.so.conf.d/", "etc/default/keyboard", "etc/default/console-setup", "etc/cryptsetup-initramfs/",
 }
 
+// initramfsPackers are what mkinitramfs packs it with. No package needs them:
+// where one is missing it takes gzip, and so one that comes a moment later
+// would decide what the image is.
+var initramfsPackers = []string{"zstd", "lz4", "lzop", "xz", "lzma", "bzip2", "pigz"}
+
 // initramfsFirst moves what has a part in the initramfs, and all that it
 // needs, to the front, so that the initramfs can be made while the others are
 // still being configured. It returns how many came first.
@@ -422,6 +427,8 @@ func partOfInitramfs(j *job) bool {
 		for _, f := range initramfsFolders {
 			part = part || strings.HasPrefix(path, f)
 		}
+		name, ok := strings.CutPrefix(strings.TrimPrefix(path, "usr/"), "bin/")
+		part = part || ok && slices.Contains(initramfsPackers, name)
 	})
 	return part
 }

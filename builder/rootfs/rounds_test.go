@@ -172,15 +172,17 @@ func TestInitramfsFirst(t *testing.T) {
 		}
 		j.meta.control["md5sums"] = deb.ControlFile{Data: []byte(text)}
 	}
-	jobs := testJobs(t, "bash-doc:", "lib:", "kernel: Depends: initramfs-tools, kmod", "kmod: Depends: lib", "other: Depends: lib", "initramfs-tools:", "hook: Depends: data", "data:", "conf:")
+	jobs := testJobs(t, "bash-doc:", "lib:", "kernel: Depends: initramfs-tools, kmod", "kmod: Depends: lib", "other: Depends: lib", "initramfs-tools:", "hook: Depends: data", "data:", "conf:", "zstd: Depends: libzstd", "libzstd:", "zstd-doc:")
 	brings(jobs[2], "lib/modules/6.1.0-1-amd64/modules.builtin", "boot/vmlinuz-6.1.0-1-amd64")
 	brings(jobs[6], "usr/share/initramfs-tools/hooks/x")
 	jobs[8].meta.control["conffiles"] = deb.ControlFile{Data: []byte("/etc/modprobe.d/x.conf\n")}
+	brings(jobs[9], "usr/bin/zstd")
+	brings(jobs[11], "usr/share/doc/zstd/bin/zstd")
 	got, n, err := initramfsFirst(jobs, "amd64")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names(got[:n]) != "lib kernel kmod initramfs-tools hook data conf" || names(got[n:]) != "bash-doc other" {
+	if names(got[:n]) != "lib kernel kmod initramfs-tools hook data conf zstd libzstd" || names(got[n:]) != "bash-doc other zstd-doc" {
 		t.Errorf("first %s, then %s", names(got[:n]), names(got[n:]))
 	}
 	if v := kernelVersions(jobs); !slices.Equal(v, []string{"6.1.0-1-amd64"}) {
