@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -46,9 +47,20 @@ type credentialsFile struct {
 	Accounts    map[string]secret `json:"accounts"`
 }
 
+// secret is a password that was made here as it is, so that the owner can be
+// told, and one that somebody chose as a hash. There is never both: a hash
+// beside the password protects nothing, and takes a small board seconds at its
+// first start.
 type secret struct {
-	Hash  string `json:"hash"`
-	Plain string `json:"plain,omitempty"` // while it is the one that was made here, so that the owner can be told
+	Hash  string `json:"hash,omitempty"`
+	Plain string `json:"plain,omitempty"`
+}
+
+func (s secret) check(password string) (bool, error) {
+	if s.Plain != "" {
+		return subtle.ConstantTimeCompare([]byte(s.Plain), []byte(password)) == 1, nil
+	}
+	return checkPassword(s.Hash, password)
 }
 
 // Password is an account's password as its owner is told.
@@ -76,7 +88,7 @@ func OpenCredentials(path, owner, host string, demo bool) (*Credentials, error) 
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, a := range accounts {
-		if c.file.Accounts[a].Hash == "" {
+		if c.file.Accounts[a] == (secret{}) {
 			return nil, fmt.Errorf("%s: no account %s", path, a)
 		}
 	}
@@ -116,21 +128,17 @@ func (c *Credentials) make(owner, host string) error {
 	}
 	f := credentialsFile{Owner: owner, Certificate: cert, Key: der, Accounts: map[string]secret{}}
 	for _, a := range accounts {
-		if f.Accounts[a], err = c.fresh(a); err != nil {
-			return err
-		}
+		f.Accounts[a] = c.fresh(a)
 	}
 	c.file = f
 	return durable.WriteJSON(c.path, f)
 }
 
-func (c *Credentials) fresh(account string) (secret, error) {
-	p := newPassword()
+func (c *Credentials) fresh(account string) secret {
 	if c.demo && account == Guest {
-		p = Guest
+		return secret{Plain: Guest}
 	}
-	hash, err := hashPassword(p)
-	return secret{Hash: hash, Plain: p}, err
+	return secret{Plain: newPassword()}
 }
 
 // Check says whether account and password belong together.
@@ -141,7 +149,7 @@ func (c *Credentials) Check(account, password string) (bool, error) {
 		s = c.file.Accounts[Admin] // takes as long
 	}
 	c.mu.Unlock()
-	match, err := checkPassword(s.Hash, password)
+	match, err := s.check(password)
 	return match && ok, err
 }
 
@@ -159,10 +167,7 @@ func (c *Credentials) Renew(account string) (Password, error) {
 	if account != Admin && account != Guest {
 		return Password{}, fmt.Errorf("there is no account %.40q: there are %s", account, strings.Join(accounts, " and "))
 	}
-	s, err := c.fresh(account)
-	if err != nil {
-		return Password{}, err
-	}
+	s := c.fresh(account)
 	return Password{account, s.Plain}, c.put(account, s)
 }
 
