@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,11 @@ const (
 type Signed struct {
 	Payload []byte `json:"p"`
 	Sig     []byte `json:"s"`
+}
+
+// Equal says whether both are the same bytes.
+func (s Signed) Equal(t Signed) bool {
+	return bytes.Equal(s.Payload, t.Payload) && bytes.Equal(s.Sig, t.Sig)
 }
 
 // Digest names the statement: the SHA-256 of its payload.

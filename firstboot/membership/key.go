@@ -12,7 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 )
 
 // What can be wrong with a statement.
@@ -53,11 +53,11 @@ func (k Key) Name() Name {
 // Name is a node's name, see Key.Name.
 type Name string
 
-var nameForm = regexp.MustCompile(`^c[0-9a-f]{12}$`)
-
 // Valid says whether the name has the only form that names have. Nothing
 // else becomes a file name or a line of a configuration.
-func (n Name) Valid() bool { return nameForm.MatchString(string(n)) }
+func (n Name) Valid() bool {
+	return len(n) == 13 && n[0] == 'c' && strings.Trim(string(n[1:]), "0123456789abcdef") == ""
+}
 
 // Hash is a SHA-256, as text in unpadded URL-safe base64.
 type Hash [sha256.Size]byte

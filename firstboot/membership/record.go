@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"unicode"
 	"unicode/utf8"
 
@@ -43,6 +44,11 @@ type Node struct {
 type NodeRecord struct {
 	Chain  Chain  `json:"chain"`
 	Record Signed `json:"record"`
+}
+
+// Equal says whether both are the same bytes.
+func (r NodeRecord) Equal(s NodeRecord) bool {
+	return r.Record.Equal(s.Record) && slices.EqualFunc(r.Chain, s.Chain, Signed.Equal)
 }
 
 // Service is one announced service.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,10 +40,15 @@ type Member struct {
 	Record   membership.NodeRecord
 	Services *membership.Services // nil: never heard of any
 	Signed   membership.Signed    // of Services
+
+	// What follows from the rest. Each is a hash, and asked for all the time.
+	Address4 netip.Addr // on the overlay
+	Address6 netip.Addr
+	name     membership.Name
 }
 
 // Name returns the member's name.
-func (m Member) Name() membership.Name { return m.Node.Key.Name() }
+func (m Member) Name() membership.Name { return m.name }
 
 // Inviter returns who admitted the member.
 func (m Member) Inviter() membership.Key { return m.Certs[0].By }
@@ -54,6 +61,9 @@ type Roster struct {
 	mu      sync.RWMutex
 	members map[membership.Name]Member
 	revoked map[membership.Hash]revocation // by digest
+	version uint64
+	sorted  []Member // of this version, nil: to be made
+	kept    kept     // the last answer of Keeps
 }
 
 type revocation struct {
@@ -120,6 +130,9 @@ func (r *Roster) Mesh() membership.Mesh { return r.mesh }
 func (r *Roster) AddNode(rec membership.NodeRecord) (bool, error) { return r.addNode(rec, true) }
 
 func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
+	if r.has(rec) {
+		return false, nil
+	}
 	n, certs, err := rec.Verify(r.mesh)
 	if err != nil {
 		return false, err
@@ -144,15 +157,46 @@ func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
 			return false, err
 		}
 	}
-	m := Member{Node: n, Certs: certs, Record: rec, Services: old.Services, Signed: old.Signed}
-	r.members[name] = m
+	r.members[name] = Member{
+		Node: n, Certs: certs, Record: rec, Services: old.Services, Signed: old.Signed,
+		Address4: r.mesh.Address4(n.Key, n.Salt), Address6: r.mesh.Address6(n.Key), name: name,
+	}
+	r.changed()
 	return true, nil
+}
+
+// changed is called after every change, with the lock held.
+func (r *Roster) changed() {
+	r.version++
+	r.sorted = nil
+}
+
+// Version is another number after every change.
+func (r *Roster) Version() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.version
+}
+
+// has says whether that very record is known: it was verified then.
+func (r *Roster) has(rec membership.NodeRecord) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, m := range r.members {
+		if m.Record.Equal(rec) {
+			return true
+		}
+	}
+	return false
 }
 
 // AddServices verifies a list of services of a known member and takes it in.
 func (r *Roster) AddServices(s membership.Signed) (bool, error) { return r.addServices(s, true) }
 
 func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
+	if r.hasServices(s) {
+		return false, nil
+	}
 	list, err := membership.VerifyServices(s, r.mesh)
 	if err != nil {
 		return false, err
@@ -174,7 +218,19 @@ func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
 	}
 	m.Services, m.Signed = &list, s
 	r.members[name] = m
+	r.changed()
 	return true, nil
+}
+
+func (r *Roster) hasServices(s membership.Signed) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, m := range r.members {
+		if m.Services != nil && m.Signed.Equal(s) {
+			return true
+		}
+	}
+	return false
 }
 
 // AddRevocation verifies a revocation, takes it in and puts out whom it
@@ -214,6 +270,7 @@ func (r *Roster) addRevocation(s membership.Signed, save bool) (bool, error) {
 		}
 	}
 	r.revoked[digest] = revocation{rev, s}
+	r.changed()
 	list := r.revocations()
 	for name, m := range r.members {
 		if _, out := membership.Revoked(r.mesh, m.Certs, list); out {
@@ -251,6 +308,18 @@ func (r *Roster) Revoked(certs []membership.Certificate) (membership.Revocation,
 	return membership.Revoked(r.mesh, certs, r.revocations())
 }
 
+// RevocationsOf returns the revocations of those keys, as they travel.
+func (r *Roster) RevocationsOf(certs []membership.Certificate) (list []membership.Signed) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, x := range r.revoked {
+		if slices.ContainsFunc(certs, func(c membership.Certificate) bool { return c.Key == x.Key }) {
+			list = append(list, x.signed)
+		}
+	}
+	return list
+}
+
 // Revocations returns all revocations as they travel, and a digest of the
 // set, which is empty for an empty one.
 func (r *Roster) Revocations() (list []membership.Signed, digest string) {
@@ -276,16 +345,20 @@ func (r *Roster) Get(name membership.Name) (Member, bool) {
 	return m, ok
 }
 
-// Members returns all members by name.
+// Members returns all members by name. The slice is everybody's: it must not
+// be changed.
 func (r *Roster) Members() []Member {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	out := make([]Member, 0, len(r.members))
-	for _, m := range r.members {
-		out = append(out, m)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.list()
+}
+
+// list is Members with the lock held.
+func (r *Roster) list() []Member {
+	if r.sorted == nil {
+		r.sorted = slices.SortedFunc(maps.Values(r.members), func(a, b Member) int { return cmp.Compare(a.name, b.name) })
 	}
-	slices.SortFunc(out, func(a, b Member) int { return cmp.Compare(a.Name(), b.Name()) })
-	return out
+	return r.sorted
 }
 
 // Remove forgets everything and deletes it from disk.
