@@ -13,6 +13,8 @@ import (
 	"log"
 	"net/netip"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
@@ -59,6 +61,10 @@ type Node struct {
 	port int
 	tags Tags
 	done chan struct{}
+
+	stale atomic.Bool // peers is; set without a lock, for Serf holds its own while it tells
+	mu    sync.Mutex
+	peers []Peer
 }
 
 // Start binds and starts. The address must be there already.
@@ -93,10 +99,12 @@ func Start(c Config) (*Node, error) {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
 	n := &Node{serf: s, ring: ring, port: c.Port, tags: c.Tags, done: make(chan struct{})}
+	n.stale.Store(true)
 	go func() {
 		for {
 			select {
 			case <-events:
+				n.stale.Store(true)
 				c.Changed()
 			case <-n.done:
 				return
@@ -149,21 +157,26 @@ func (n *Node) UseKeys(g membership.GossipKeys) error {
 }
 
 // Peers returns everybody that the gossip knows, the node itself included.
-// Names and addresses are what the others claim.
+// Names and addresses are what the others claim. The slice must not be changed.
 func (n *Node) Peers() []Peer {
-	var out []Peer
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.stale.Swap(false) {
+		return n.peers
+	}
+	n.peers = nil // a new slice: the old one is somebody's
 	for _, m := range n.serf.Members() {
 		name := membership.Name(m.Name)
 		addr, ok := netip.AddrFromSlice(m.Addr)
 		if !name.Valid() || !ok {
 			continue
 		}
-		out = append(out, Peer{
+		n.peers = append(n.peers, Peer{
 			Name: name, Addr: addr.Unmap(), Alive: m.Status == serf.StatusAlive,
 			Tags: Tags{m.Tags["n"], m.Tags["s"], m.Tags["r"], m.Tags["k"]},
 		})
 	}
-	return out
+	return n.peers
 }
 
 // settled is the error of a coordinate from which on it means something: it
@@ -181,9 +194,6 @@ func (n *Node) Latency(a, b membership.Name) (time.Duration, bool) {
 	}
 	return x.DistanceTo(y), true
 }
-
-// Forget removes a node that was put out from the list at once.
-func (n *Node) Forget(name membership.Name) error { return n.serf.RemoveFailedNodePrune(string(name)) }
 
 // Stop says goodbye and ends.
 func (n *Node) Stop(ctx context.Context) error {
