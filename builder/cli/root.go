@@ -77,6 +77,8 @@ same recipe and lock give the same image, byte for byte, on any machine.`,
 		&cobra.Group{ID: groupImage, Title: "Images:"},
 		&cobra.Group{ID: groupHost, Title: "This machine:"},
 	)
+	root.Version = Version().String() // for --version
+	root.SetVersionTemplate("{{.Version}}")
 	root.SetUsageTemplate(usageTemplate)
 	root.SetHelpTemplate(helpTemplate)
 	a.addFlags(root)

@@ -3,6 +3,7 @@ package cli
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,24 @@ func Version() VersionInfo {
 	return v
 }
 
+// String is what people are told.
+func (v VersionInfo) String() string {
+	var b strings.Builder
+	printf(&b, "cloudy %s\n", v.Version)
+	if v.Revision != "" {
+		changed := ""
+		if v.Modified {
+			changed = " with changes"
+		}
+		printf(&b, "source %s%s\n", v.Revision, changed)
+	}
+	printf(&b, "%s %s\n", v.Go, v.Platform)
+	for _, g := range v.Agents {
+		printf(&b, "agent %-8s %.12s sha256:%s\n", g.Arch, g.Inputs, g.SHA256)
+	}
+	return b.String()
+}
+
 func (a *App) versionCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
@@ -55,18 +74,7 @@ func (a *App) versionCommand() *cobra.Command {
 			if asJSON {
 				return writeJSON(a.Out, v)
 			}
-			printf(a.Out, "cloudy %s\n", v.Version)
-			if v.Revision != "" {
-				changed := ""
-				if v.Modified {
-					changed = " with changes"
-				}
-				printf(a.Out, "source %s%s\n", v.Revision, changed)
-			}
-			printf(a.Out, "%s %s\n", v.Go, v.Platform)
-			for _, g := range v.Agents {
-				printf(a.Out, "agent %-8s sha256:%s\n", g.Arch, g.SHA256)
-			}
+			printf(a.Out, "%s", v)
 			return nil
 		},
 	}

@@ -53,8 +53,9 @@ var ErrNone = errors.New("there is no agent for this architecture")
 type Agent struct {
 	Arch   string `json:"arch"` // Debian's name
 	SHA256 string `json:"sha256"`
-	Size   int64  `json:"size"`           // bytes, unpacked
-	From   string `json:"from,omitempty"` // file it is read from; empty: built in
+	Size   int64  `json:"size"`             // bytes, unpacked
+	Inputs string `json:"inputs,omitempty"` // digest of its sources; the agent calls the first 12 digits its version
+	From   string `json:"from,omitempty"`   // file it is read from; empty: built in
 
 	open func() (io.ReadCloser, error)
 }

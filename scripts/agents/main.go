@@ -35,8 +35,11 @@ var targets = map[string][]string{
 }
 
 // flags give the same bits from the same sources wherever and whenever they
-// are built: no path, no revision.
-var flags = []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags=nethttpomithttp2"}
+// are built: no path, no revision. The program says by a digest of its sources
+// which ones they were; "cloudy version" has it beside the revision.
+func flags(inputs string) []string {
+	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X cloudy/firstboot/cli.sources=" + inputs[:12], "-tags=nethttpomithttp2"}
+}
 
 const folder = "builder/nodeagent/embedded"
 
@@ -109,7 +112,7 @@ func (p program) run(archs []string, missing bool) error {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "agents: %s for %s\n", p.name, arch)
-		data, err := p.build(".", arch)
+		data, err := p.build(".", arch, inputs)
 		if err != nil {
 			return fmt.Errorf("%s: %w", arch, err)
 		}
@@ -141,8 +144,9 @@ func native() string {
 	return runtime.GOARCH
 }
 
-// build makes the program for one architecture out of the sources in a folder.
-func (p program) build(sources, arch string) ([]byte, error) {
+// build makes the program for one architecture out of the sources in a folder,
+// which have that digest.
+func (p program) build(sources, arch, inputs string) ([]byte, error) {
 	env, ok := targets[arch]
 	if !ok {
 		return nil, fmt.Errorf("unknown; there are %s", strings.Join(slices.Sorted(maps.Keys(targets)), ", "))
@@ -153,7 +157,7 @@ func (p program) build(sources, arch string) ([]byte, error) {
 	}
 	defer os.RemoveAll(dir)
 	out := filepath.Join(dir, p.name)
-	c := exec.Command("go", append(slices.Clone(flags), "-o", out, p.source)...)
+	c := exec.Command("go", append(flags(inputs), "-o", out, p.source)...)
 	c.Dir = sources
 	c.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "GOFLAGS="), env...)
 	c.Stdout, c.Stderr = os.Stderr, os.Stderr

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -16,10 +17,17 @@ func TestSameBits(t *testing.T) {
 	if _, ok := targets[native()]; !ok {
 		t.Skip("no agent for this machine's architecture")
 	}
-	node := programs[0]
-	one, err := node.build("../..", native())
+	node, inputs := programs[0], "0123456789abcdef"
+	one, err := node.build("../..", native(), inputs)
 	if err != nil {
 		t.Fatal(err)
+	}
+	self := filepath.Join(t.TempDir(), "cloudy-node")
+	if err := os.WriteFile(self, one, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(self, "--version").CombinedOutput(); err != nil || !strings.Contains(string(out), inputs[:12]) {
+		t.Errorf("its version is %q: %v", out, err)
 	}
 	dir := filepath.Join(t.TempDir(), "elsewhere")
 	if err := os.CopyFS(filepath.Join(dir, "firstboot"), os.DirFS("../../firstboot")); err != nil {
@@ -43,7 +51,7 @@ func TestSameBits(t *testing.T) {
 			}
 		}
 	}
-	two, err := node.build(dir, native())
+	two, err := node.build(dir, native(), inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
