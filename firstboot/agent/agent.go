@@ -7,6 +7,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -43,6 +44,12 @@ const (
 	tick       = 5 * time.Second // when all is well
 	retryFirst = time.Second
 	retryMax   = 5 * time.Minute
+
+	// Where there is something to do all the time, as while a mesh forms, a
+	// round comes after nine times what the last one took, within these: so
+	// it leaves a slow board to others.
+	pauseMin = 100 * time.Millisecond
+	pauseMax = time.Second
 )
 
 // Options starts an agent.
@@ -66,8 +73,12 @@ type Agent struct {
 	imported bool // the boot partition and the drives were looked at
 
 	wake       chan struct{}
+	rushed     chan struct{}
+	fetchSlots chan struct{}
 	statusFile sync.Mutex
+	written    writtenStatus
 	tincMu     sync.Mutex // one writer of tinc's folder
+	applied    applied
 	saveMu     sync.Mutex // and of the standing
 
 	mu       sync.Mutex
@@ -85,7 +96,8 @@ type Agent struct {
 	refused  map[string]error // tokens that were refused for ever
 	asked    map[string]asked // tokens that wait for somebody's yes
 	told     map[membership.Name]told
-	lonely   time.Time // since when no member is reachable
+	lonely   time.Time                     // since when no member is reachable
+	sought   map[membership.Name]time.Time // since then, as links
 	quiet    map[membership.Name]time.Time
 	health   map[string]serviceHealth
 	extra    map[string]membership.Service // published over the control socket
@@ -94,15 +106,19 @@ type Agent struct {
 	double   double          // another machine with this node's keys
 	becomes  bool            // the reset that is pending is because of that
 	seen     map[membership.Name]time.Time
-	hurry    bool                 // somebody did something: no waiting for the next attempt
-	busy     bool                 // fetching
-	bridging bool                 // mDNS is off the overlay, see bridge.go
-	wiped    map[string]bool      // spent invitations
-	badFetch map[string]time.Time // digests that did not help, until when
-	silent   time.Time            // since when there are members, and the gossip hears none
-	lastJoin time.Time            // of the gossip
-	meeting  bool                 // members are being joined in the gossip
-	unmet    error                // why that failed the last time
+	hurry    bool                     // somebody did something: no waiting for the next attempt
+	busy     bool                     // asking one member for all
+	bridging bool                     // mDNS is off the overlay, see bridge.go
+	wiped    map[string]bool          // spent invitations
+	badFetch map[string]time.Time     // digests that did not help, until when
+	fetching map[membership.Name]bool // members whose news is being fetched
+	askedAll time.Time                // when a member was asked for all that it knows
+	silent   time.Time                // since when there are members, and the gossip hears none
+	lastJoin time.Time                // of the gossip
+	meeting  bool                     // members are being joined in the gossip
+	unmet    error                    // why that failed the last time
+
+	taught neighbours // the reconciler's alone
 
 	forPage
 }
@@ -131,19 +147,23 @@ func New(o Options) *Agent {
 	lines := &lastLines{}
 	a := &Agent{
 		opts: o, conf: o.Config, log: slog.New(tee{o.Log.Handler(), lines}),
-		files:    identity.Files{Root: o.Root, State: StateDir},
-		seeds:    seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
-		wake:     make(chan struct{}, 1),
-		refused:  map[string]error{},
-		asked:    map[string]asked{},
-		told:     map[membership.Name]told{},
-		quiet:    map[membership.Name]time.Time{},
-		health:   map[string]serviceHealth{},
-		extra:    map[string]membership.Service{},
-		badFetch: map[string]time.Time{},
-		seen:     map[membership.Name]time.Time{},
-		wiped:    map[string]bool{},
-		forPage:  newForPage(lines),
+		files:      identity.Files{Root: o.Root, State: StateDir},
+		seeds:      seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
+		wake:       make(chan struct{}, 1),
+		rushed:     make(chan struct{}, 1),
+		fetching:   map[membership.Name]bool{},
+		fetchSlots: make(chan struct{}, fetchers),
+		refused:    map[string]error{},
+		asked:      map[string]asked{},
+		told:       map[membership.Name]told{},
+		quiet:      map[membership.Name]time.Time{},
+		sought:     map[membership.Name]time.Time{},
+		health:     map[string]serviceHealth{},
+		extra:      map[string]membership.Service{},
+		badFetch:   map[string]time.Time{},
+		seen:       map[membership.Name]time.Time{},
+		wiped:      map[string]bool{},
+		forPage:    newForPage(lines),
 	}
 	for _, s := range a.stages() {
 		a.status.Stages = append(a.status.Stages, StageStatus{Name: s.name, State: Pending})
@@ -167,17 +187,22 @@ type stage struct {
 	name string
 	run  func(context.Context) (detail string, err error)
 	soft bool // what comes after it does not need it
+
+	// retry is the longest pause before another attempt; 0 is retryMax.
+	retry time.Duration
 }
 
 func (a *Agent) stages() []stage {
 	return []stage{
-		{"identity", a.stageIdentity, false},
-		{"network", a.stageNetwork, false},
-		{"join", a.stageJoin, false},
-		{"mesh", a.stageMesh, false},
-		{"discover", a.stageDiscover, true},
-		{"services", a.stageServices, true},
-		{"announce", a.stageAnnounce, true},
+		{name: "identity", run: a.stageIdentity},
+		{name: "network", run: a.stageNetwork},
+		{name: "join", run: a.stageJoin},
+		// It asks members, who know the node, and turns to others when
+		// these are gone.
+		{name: "mesh", run: a.stageMesh, retry: 15 * time.Second},
+		{name: "discover", run: a.stageDiscover, soft: true},
+		{name: "services", run: a.stageServices, soft: true},
+		{name: "announce", run: a.stageAnnounce, soft: true},
 	}
 }
 
@@ -209,21 +234,26 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !a.conf.Page.Off {
 		go a.servePage(ctx)
 	}
+	var systemd notifier
 	for ctx.Err() == nil {
 		if err := a.doReset(ctx); err != nil {
 			a.log.Error("reset", "error", err)
 		}
+		began := time.Now()
 		next := a.reconcile(ctx)
+		took := time.Since(began)
 		a.writeStatus()
-		notify(a.Status())
+		systemd.tell(summary(a.Status()))
 		select {
 		case <-ctx.Done():
-		case <-time.After(min(tick, max(time.Until(next), 100*time.Millisecond))):
+		case <-time.After(min(tick, max(time.Until(next), pauseMin))):
+		case <-a.rushed:
 		case <-a.wake:
 			// Many things happen at once; look once for all of them.
 			select {
 			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond):
+			case <-a.rushed:
+			case <-time.After(min(max(9*took, pauseMin), pauseMax)):
 			}
 		}
 	}
@@ -231,8 +261,8 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // backoff is full jitter over a doubling interval.
-func backoff(failures int) time.Duration {
-	return retryFirst/4 + rand.N(min(retryFirst<<min(failures, 10), retryMax))
+func backoff(failures int, most time.Duration) time.Duration {
+	return retryFirst/4 + rand.N(min(retryFirst<<min(failures, 10), most))
 }
 
 // reconcile goes through the stages once and returns when the first failed
@@ -261,7 +291,7 @@ func (a *Agent) reconcile(ctx context.Context) time.Time {
 			if ctx.Err() != nil {
 				return next
 			}
-			now = a.outcome(s.name, detail, err)
+			now = a.outcome(s, detail, err)
 		}
 		if err == nil {
 			continue
@@ -281,8 +311,8 @@ func (a *Agent) reconcile(ctx context.Context) time.Time {
 }
 
 // outcome notes how a stage went.
-func (a *Agent) outcome(name, detail string, err error) (now StageStatus) {
-	a.setStage(name, func(x *StageStatus) {
+func (a *Agent) outcome(s stage, detail string, err error) (now StageStatus) {
+	a.setStage(s.name, func(x *StageStatus) {
 		was := *x
 		x.Detail, x.Next = detail, time.Time{}
 		switch {
@@ -295,10 +325,10 @@ func (a *Agent) outcome(name, detail string, err error) (now StageStatus) {
 		default:
 			x.State, x.Error = Failed, err.Error()
 			x.Attempts++
-			x.Next = time.Now().Add(backoff(x.Attempts))
+			x.Next = time.Now().Add(backoff(x.Attempts, cmp.Or(s.retry, retryMax)))
 		}
 		if was.State != x.State || was.Error != x.Error {
-			a.log.Info("stage "+name, "state", x.State, "detail", detail, "error", x.Error, "attempts", x.Attempts)
+			a.log.Info("stage "+s.name, "state", x.State, "detail", detail, "error", x.Error, "attempts", x.Attempts)
 		}
 		now = *x
 	})

@@ -101,7 +101,7 @@ func (a *Agent) foreign(alive map[membership.Name]bool) (out []avahi.Foreign, n 
 			continue
 		}
 		f := avahi.Foreign{Host: m.Node.Host, Alias: m.Node.Host, Addrs: []netip.Addr{
-			r.Mesh().Address4(m.Node.Key, m.Node.Salt), r.Mesh().Address6(m.Node.Key),
+			m.Address4, m.Address6,
 		}}
 		if hosts[m.Node.Host] > 1 {
 			f.Alias = f.Alias[:min(len(f.Alias), 56)] + "-" + string(m.Name())[1:7]

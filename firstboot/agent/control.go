@@ -254,7 +254,10 @@ func (a *Agent) rush() {
 	a.mu.Lock()
 	a.hurry = true
 	a.mu.Unlock()
-	a.Wake()
+	select {
+	case a.rushed <- struct{}{}:
+	default:
+	}
 }
 
 func (a *Agent) revoke(_ context.Context, q RevokeRequest) (struct{}, error) {
@@ -406,7 +409,7 @@ func (a *Agent) Members() []MemberInfo {
 		self := m.Node.Key == id.Key()
 		info := MemberInfo{
 			Name: m.Name(), Host: m.Node.Host, Self: self, Alive: self || alive[m.Name()], Role: m.Certs[0].Role, Inviter: m.Inviter().Name(),
-			Address4: r.Mesh().Address4(m.Node.Key, m.Node.Salt).String(), Address6: r.Mesh().Address6(m.Node.Key).String(),
+			Address4: m.Address4.String(), Address6: m.Address6.String(),
 			At: m.Node.Endpoints, Agent: m.Node.Agent,
 		}
 		for _, l := range m.Node.Links {

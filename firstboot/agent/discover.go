@@ -9,17 +9,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"cloudy/firstboot/gossip"
-	"cloudy/firstboot/join"
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/roster"
 )
-
-// fetchers is how many members are asked at once.
-const fetchers = 4
 
 // startUp is how long a member that is new may take to be heard of.
 const startUp = 20 * time.Second
@@ -107,7 +102,7 @@ func (a *Agent) alive() map[membership.Name]bool {
 		return out
 	}
 	for _, p := range g.Peers() {
-		if m, ok := r.Get(p.Name); ok && p.Alive && p.Name != id.Name() && p.Addr == r.Mesh().Address6(m.Node.Key) {
+		if m, ok := r.Get(p.Name); ok && p.Alive && p.Name != id.Name() && p.Addr == m.Address6 {
 			out[p.Name] = true
 		}
 	}
@@ -140,7 +135,7 @@ func (a *Agent) meet(g *gossip.Node, missing []roster.Member) error {
 	slices.SortStableFunc(missing, func(x, y roster.Member) int { return rank(x) - rank(y) })
 	var addrs []netip.Addr
 	for _, m := range missing[:min(len(missing), 5)] {
-		addrs = append(addrs, a.roster.Mesh().Address6(m.Node.Key))
+		addrs = append(addrs, m.Address6)
 	}
 	go func() {
 		_, err := g.Join(addrs)
@@ -152,157 +147,6 @@ func (a *Agent) meet(g *gossip.Node, missing []roster.Member) error {
 		}
 	}()
 	return a.unmet
-}
-
-// fetchNews gets the records whose digests in the gossip differ from what is
-// known, from their owners, in the background.
-func (a *Agent) fetchNews(ctx context.Context) {
-	_, revocations := a.roster.Revocations()
-	type want struct {
-		peer gossip.Peer
-		what []string
-	}
-	var list []want
-	now := time.Now()
-	a.mu.Lock()
-	g, busy, keys := a.gossip, a.busy, a.standing.Keys.Tag()
-	a.mu.Unlock()
-	if g == nil || busy {
-		return
-	}
-	for _, p := range g.Peers() {
-		if !p.Alive || p.Name == a.id.Name() || !a.roster.Mesh().Prefix6().Contains(p.Addr) {
-			continue
-		}
-		m, known := a.roster.Get(p.Name)
-		w := want{peer: p}
-		need := func(what, digest string) {
-			if now.After(a.badFetch[what+"/"+digest+"/"+string(p.Name)]) {
-				w.what = append(w.what, what)
-			}
-		}
-		if !known || m.Record.Record.Digest().Short() != p.Tags.Node {
-			need("node", p.Tags.Node)
-		}
-		if p.Tags.Services != "" && (!known || m.Services == nil || m.Signed.Digest().Short() != p.Tags.Services) {
-			need("services", p.Tags.Services)
-		}
-		if p.Tags.Revocations != "" && p.Tags.Revocations != revocations {
-			need("revocations", p.Tags.Revocations)
-		}
-		// Only from members: keys are not signed, who has them is.
-		if known && membership.Newer(p.Tags.Keys, keys) {
-			need("keys", p.Tags.Keys)
-		}
-		if len(w.what) > 0 {
-			list = append(list, w)
-		}
-	}
-	if len(list) == 0 {
-		return
-	}
-	a.mu.Lock()
-	a.busy = true
-	a.mu.Unlock()
-	go func() {
-		var wg sync.WaitGroup
-		slots := make(chan bool, fetchers)
-		news := false
-		for _, w := range list {
-			wg.Add(1)
-			slots <- true
-			go func() {
-				defer func() { <-slots; wg.Done() }()
-				for _, what := range w.what {
-					changed, err := a.fetch(ctx, w.peer, what)
-					if err != nil {
-						a.log.Debug("fetch", "what", what, "from", w.peer.Name, "error", err)
-					}
-					a.mu.Lock()
-					news = news || changed
-					if !changed {
-						digest := map[string]string{"node": w.peer.Tags.Node, "services": w.peer.Tags.Services, "revocations": w.peer.Tags.Revocations, "keys": w.peer.Tags.Keys}[what]
-						a.badFetch[what+"/"+digest+"/"+string(w.peer.Name)] = time.Now().Add(20 * time.Second)
-					}
-					a.mu.Unlock()
-				}
-			}()
-		}
-		wg.Wait()
-		a.mu.Lock()
-		a.busy = false
-		if len(a.badFetch) > 10000 {
-			clear(a.badFetch)
-		}
-		a.mu.Unlock()
-		if news {
-			a.Wake()
-		}
-	}()
-}
-
-// fetch gets one thing from its owner and takes it in.
-func (a *Agent) fetch(ctx context.Context, p gossip.Peer, what string) (bool, error) {
-	a.mu.Lock()
-	r, st := a.roster, a.standing
-	if r == nil || st == nil {
-		a.mu.Unlock()
-		return false, nil
-	}
-	rec := st.Record
-	a.mu.Unlock()
-	port := uint16(a.conf.Mesh.JoinPort)
-	if m, ok := r.Get(p.Name); ok {
-		port = m.Node.JoinPort
-	}
-	to := netip.AddrPortFrom(p.Addr, port)
-	client := join.Client{Private: a.id.Private()}
-	switch what {
-	case "node":
-		var rec membership.NodeRecord
-		if err := client.Fetch(ctx, to, p.Name, "node/"+string(p.Name), &rec); err != nil {
-			return false, err
-		}
-		news, err := r.AddNode(rec)
-		if m, ok := r.Get(p.Name); ok && err == nil && !news && m.Record.Record.Digest() != rec.Record.Digest() {
-			// It has a record that it does not know of: see double.go.
-			return false, client.Show(ctx, to, m.Node.Key, m.Record)
-		}
-		return news, err
-	case "services":
-		var s membership.Signed
-		if err := client.Fetch(ctx, to, p.Name, "services/"+string(p.Name), &s); err != nil {
-			return false, err
-		}
-		return r.AddServices(s)
-	case "keys":
-		m, ok := r.Get(p.Name)
-		if !ok {
-			return false, nil
-		}
-		w, err := client.Return(ctx, to, m.Node.Key, rec)
-		if err != nil {
-			if ref, ok := refusedAs(err); ok {
-				a.contested(ref)
-			}
-			return false, err
-		}
-		return a.adopt(w.Keys)
-	default:
-		var list []membership.Signed
-		if err := client.Fetch(ctx, to, p.Name, "revocations", &list); err != nil {
-			return false, err
-		}
-		changed := false
-		for _, s := range list {
-			c, err := r.AddRevocation(s)
-			if err != nil {
-				a.log.Debug("revocation", "error", err)
-			}
-			changed = changed || c
-		}
-		return changed, nil
-	}
 }
 
 // serfLog gives Serf's lines to the agent's log, at their level.

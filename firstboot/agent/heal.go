@@ -86,7 +86,7 @@ func (a *Agent) watchLinks(ctx context.Context) {
 			m, ok := r.Get(l)
 			if ok && slices.Contains(links, l) {
 				asked := time.Now()
-				answers[l] = answersOn(ctx, netip.AddrPortFrom(r.Mesh().Address6(m.Node.Key), m.Node.JoinPort))
+				answers[l] = answersOn(ctx, netip.AddrPortFrom(m.Address6, m.Node.JoinPort))
 				a.noteLatency(l, time.Since(asked), answers[l])
 			}
 		}

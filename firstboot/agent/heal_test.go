@@ -35,7 +35,7 @@ func TestHealer(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	for n := range 100 {
 		for range 20 {
-			if d := backoff(n); d < retryFirst/4 || d > retryFirst/4+retryMax {
+			if d := backoff(n, retryMax); d < retryFirst/4 || d > retryFirst/4+retryMax {
 				t.Fatalf("after %d failures: %s", n, d)
 			}
 		}

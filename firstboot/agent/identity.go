@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 
 	"errors"
@@ -55,11 +56,15 @@ func (a *Agent) stageIdentity(ctx context.Context) (string, error) {
 	return a.is(id, strings.TrimSpace(string(data))), nil
 }
 
-// is takes up the identity.
+// is takes up the identity. The one that it has already stays, for others
+// read it meanwhile.
 func (a *Agent) is(id *identity.Identity, host string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.id, a.host, a.status.Host, a.becoming = id, host, host, ""
+	if a.id == nil || a.id.Name() != id.Name() || !bytes.Equal(a.id.RSAPublic(), id.RSAPublic()) || a.id.Copied != id.Copied {
+		a.id = id
+	}
+	a.host, a.status.Host, a.becoming = host, host, ""
 	return fmt.Sprintf("%s, %s", host, id.Name())
 }
 

@@ -6,12 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
-	"sync"
 	"time"
 
 	"cloudy/firstboot/durable"
@@ -19,14 +17,6 @@ import (
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/roster"
 	"cloudy/firstboot/tinc"
-)
-
-// deadAfter is how long a link may be dead before another takes its place;
-// lonelyAfter, how long a node without any reachable member waits before it
-// asks others to be let in. tinc itself tries again within 60 seconds.
-const (
-	deadAfter   = 10 * time.Minute
-	lonelyAfter = 45 * time.Second
 )
 
 // stageMesh runs tincd with the right links, owns the addresses and is done
@@ -49,6 +39,9 @@ func (a *Agent) stageMesh(ctx context.Context) (string, error) {
 	}
 	if err := a.serveJoin(ctx); err != nil {
 		return "", err
+	}
+	if err := a.tellNeighbours(); err != nil {
+		a.log.Debug("tell the kernel", "error", err)
 	}
 	others := 0
 	for _, m := range a.roster.Members() {
@@ -82,7 +75,7 @@ func (a *Agent) network(links []membership.Name) tinc.Network {
 		ConnectTo: links,
 	}
 	for _, x := range r.Keeps(id.Key(), links) {
-		h := tinc.Host{Name: x.Name(), RSA: x.Node.RSA, Address4: m.Address4(x.Node.Key, x.Node.Salt), Address6: m.Address6(x.Node.Key)}
+		h := tinc.Host{Name: x.Name(), RSA: x.Node.RSA, Address4: x.Address4, Address6: x.Address6}
 		for _, e := range x.Node.Endpoints {
 			h.Endpoints = append(h.Endpoints, netip.AddrPortFrom(e, x.Node.TincPort))
 		}
@@ -96,91 +89,6 @@ func (a *Agent) reachable() []membership.Name { return a.tincState().Reachable()
 
 func (a *Agent) tincState() tinc.Network {
 	return tinc.Network{RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}
-}
-
-// chooseLinks keeps three links to members that live, and takes another IPv4
-// address where a member with an older right has the same.
-func (a *Agent) chooseLinks() error {
-	self, st := a.id.Key(), a.standing
-	changed := false
-	if to, yes := a.roster.Yields(self, st.Salt); yes {
-		salt := a.roster.Salt(self, st.Salt+1)
-		a.log.Warn("IPv4 address is taken, changing it", "by", to, "salt", salt)
-		a.mu.Lock()
-		st.Salt = salt
-		a.mu.Unlock()
-		changed = true
-	}
-	reach := map[membership.Name]bool{}
-	since := a.tincState().Since()
-	for n := range since {
-		reach[n] = true
-	}
-	now := time.Now()
-	a.mu.Lock()
-	if len(reach) > 0 {
-		a.lonely = time.Time{}
-	} else if a.lonely.IsZero() {
-		a.lonely = now
-	}
-	lonely := !a.lonely.IsZero() && now.Sub(a.lonely) > lonelyAfter
-	var have []membership.Name
-	for _, l := range st.Links {
-		if reach[l] {
-			delete(a.quiet, l)
-			if was := a.seen[l]; !was.IsZero() && was != since[l] {
-				a.linkBack(l)
-			}
-			a.seen[l] = since[l]
-		} else if a.quiet[l].IsZero() {
-			a.quiet[l] = now
-		}
-		if lonely || (len(reach) > 0 && !reach[l] && now.Sub(a.quiet[l]) > deadAfter) {
-			continue
-		}
-		have = append(have, l)
-	}
-	a.mu.Unlock()
-	var links []membership.Name
-	if lonely {
-		// Everybody it linked to is out of reach. Others are tried, a
-		// few at a time, by chance: whoever answers lets it in.
-		var all []membership.Name
-		for _, m := range a.roster.Members() {
-			if m.Node.Key != self && len(m.Node.Endpoints) > 0 {
-				all = append(all, m.Name())
-			}
-		}
-		rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-		links = all[:min(len(all), roster.K)]
-		slices.Sort(links)
-		a.mu.Lock()
-		a.lonely = now // for the next round
-		clear(a.told)
-		a.mu.Unlock()
-		a.log.Warn("no member is reachable, trying others", "links", links)
-	} else {
-		alive := reach
-		if len(reach) == 0 {
-			alive = nil
-		}
-		for _, l := range have {
-			if alive != nil {
-				alive[l] = true // not dead for long enough
-			}
-		}
-		links = a.roster.Links(self, a.certs[0].By, have, alive)
-	}
-	if !slices.Equal(links, st.Links) {
-		a.mu.Lock()
-		st.Links = links
-		a.mu.Unlock()
-		changed = true
-	}
-	if changed {
-		return a.saveStanding()
-	}
-	return nil
 }
 
 // saveStanding writes the standing down; after a reset there is none.
@@ -204,7 +112,7 @@ func (a *Agent) signRecord() error {
 		Version: 1, Mesh: m.ID, Key: a.id.Key(), Host: a.host, RSA: a.id.RSAPublic(), Endpoints: a.endpoints(),
 		TincPort: uint16(a.conf.Mesh.TincPort), JoinPort: uint16(a.conf.Mesh.JoinPort), Salt: st.Salt, Links: st.Links, Agent: a.opts.Version, Lot: st.Lot,
 	}
-	if old, _, err := st.Record.Verify(m); err == nil {
+	if old, ok := a.lastRecord(); ok {
 		n.Seq = old.Seq
 		if st.MinSeq > n.Seq {
 			n.Seq = st.MinSeq - 1
@@ -231,7 +139,30 @@ func (a *Agent) signRecord() error {
 	return err
 }
 
-// applyTinc writes tinc's configuration and tells tincd what changed.
+// lastRecord is what the node said of itself the last time.
+func (a *Agent) lastRecord() (membership.Node, bool) {
+	if m, ok := a.roster.Get(a.id.Name()); ok && m.Record.Equal(a.standing.Record) {
+		return m.Node, true // verified
+	}
+	n, _, err := a.standing.Record.Verify(a.roster.Mesh())
+	return n, err == nil
+}
+
+// applied is what tinc's configuration was written from.
+type applied struct {
+	roster  *roster.Roster
+	version uint64
+	links   []membership.Name
+	salt    uint32
+	at      time.Time
+}
+
+func (x applied) same(y applied) bool {
+	return x.roster == y.roster && x.version == y.version && x.salt == y.salt && slices.Equal(x.links, y.links)
+}
+
+// applyTinc writes tinc's configuration and tells tincd what changed. Where
+// nothing new is known it looks at the files once in a tick.
 func (a *Agent) applyTinc(ctx context.Context) error {
 	a.tincMu.Lock()
 	defer a.tincMu.Unlock()
@@ -240,17 +171,25 @@ func (a *Agent) applyTinc(ctx context.Context) error {
 		a.mu.Unlock()
 		return errors.New("in no mesh")
 	}
-	links := slices.Clone(a.standing.Links)
+	want := applied{a.roster, a.roster.Version(), slices.Clone(a.standing.Links), a.standing.Salt, time.Now()}
 	a.mu.Unlock()
-	n := a.network(links)
+	sup := a.supervisor()
+	if want.same(a.applied) && want.at.Sub(a.applied.at) < tick {
+		return sup.Ensure(ctx)
+	}
+	a.applied = applied{}
+	n := a.network(want.links)
 	change, err := n.Write()
 	if err != nil {
 		return err
 	}
-	sup := a.supervisor()
 	switch {
 	case change.Restart:
-		return sup.Restart(ctx)
+		err := sup.Restart(ctx)
+		if err == nil {
+			a.applied = want
+		}
+		return err
 	case change.Reload:
 		if err := sup.Reload(ctx); err != nil {
 			return err
@@ -263,6 +202,7 @@ func (a *Agent) applyTinc(ctx context.Context) error {
 			}
 		}
 	}
+	a.applied = want
 	return sup.Ensure(ctx)
 }
 
@@ -322,89 +262,6 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-time.After(d):
 		return nil
-	}
-}
-
-// tellLinks gives the members that it links to its record, so that their
-// tinc knows its key, and takes what they know. Once for each record.
-func (a *Agent) tellLinks(ctx context.Context) {
-	a.mu.Lock()
-	rec := a.standing.Record
-	links := slices.Clone(a.standing.Links)
-	a.mu.Unlock()
-	digest := rec.Record.Digest()
-	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
-	defer cancel()
-	var wg sync.WaitGroup
-	for _, l := range links {
-		m, ok := a.roster.Get(l)
-		a.mu.Lock()
-		t := a.told[l]
-		a.mu.Unlock()
-		if !ok || (t.digest == digest && time.Since(t.tried) < tellAgain) || time.Since(t.tried) < tellPause {
-			continue
-		}
-		wg.Go(func() {
-			t := told{digest: t.digest, tried: time.Now()}
-			ok, again := a.tell(ctx, m, rec)
-			if ok {
-				t.digest = digest
-			} else if again {
-				t.tried = time.Time{}
-			}
-			a.mu.Lock()
-			a.told[l] = t
-			a.mu.Unlock()
-		})
-	}
-	wg.Wait()
-}
-
-// told is what a link was told last, and when it was tried.
-type told struct {
-	digest membership.Hash
-	tried  time.Time
-}
-
-// tellTimeout bounds one round of telling, tellPause the pace for one that
-// does not answer: both hold up the reconciler.
-const (
-	tellTimeout = 10 * time.Second
-	tellPause   = 30 * time.Second
-)
-
-// tell gives a member this node's record, at one of its addresses. Where it
-// did not take it, again says that there will be a better one at once.
-func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRecord) (ok, again bool) {
-	client := join.Client{Private: a.id.Private()}
-	for _, e := range m.Node.Endpoints {
-		w, err := client.Return(ctx, netip.AddrPortFrom(e, m.Node.JoinPort), m.Node.Key, rec)
-		if err == nil {
-			a.learn(w)
-			return true, false
-		}
-		a.log.Debug("link cannot be told", "member", m.Name(), "at", e, "error", err)
-		if ref, ok := refusedAs(err); ok {
-			return false, a.contested(ref)
-		}
-	}
-	return false, false
-}
-
-// learn takes in what a member told. One bad record spoils no other.
-func (a *Agent) learn(w join.Welcome) {
-	if _, err := a.adopt(w.Keys); err != nil {
-		a.log.Warn("gossip keys from a member", "error", err)
-	}
-	for _, r := range w.Revocations {
-		if _, err := a.roster.AddRevocation(r); err != nil {
-			a.log.Debug("revocation", "error", err)
-		}
-	}
-	for _, r := range w.Records {
-		if _, err := a.roster.AddNode(r); err != nil {
-			a.log.Debug("record", "error", err)
-		}
 	}
 }
 

@@ -3,16 +3,25 @@ package agent
 import (
 	"net"
 	"os"
+	"time"
 )
 
-// notify tells systemd (sd_notify(3)) that the daemon lives and how far it
-// is. It is ready as soon as it runs: the boot waits for nothing here.
-func notify(s Status) {
+// notifier tells systemd (sd_notify(3)) that the daemon lives and how far it
+// is: when that changed, and once in a tick, for each time costs systemd as
+// much as the daemon. It is ready as soon as it runs: the boot waits for
+// nothing here.
+type notifier struct {
+	text string
+	at   time.Time
+}
+
+func (n *notifier) tell(summary string) {
 	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
+	if path == "" || summary == n.text && time.Since(n.at) < tick {
 		return
 	}
-	text := "READY=1\nWATCHDOG=1\nSTATUS=" + summary(s) + "\n"
+	*n = notifier{summary, time.Now()}
+	text := "READY=1\nWATCHDOG=1\nSTATUS=" + summary + "\n"
 	c, err := net.Dial("unixgram", path)
 	if err != nil {
 		return

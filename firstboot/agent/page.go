@@ -46,7 +46,7 @@ func (a *Agent) servePage(ctx context.Context) {
 			if time.Since(began) > time.Minute {
 				failures = 0
 			}
-			if failures++; sleep(ctx, min(backoff(failures), time.Minute)) != nil {
+			if failures++; sleep(ctx, min(backoff(failures, retryMax), time.Minute)) != nil {
 				return
 			}
 		}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -70,11 +71,10 @@ func (a *Agent) setStage(name string, set func(*StageStatus)) {
 		if s.State != old.State {
 			s.Since = time.Now()
 		}
-		changed = changed || *s != old
+		// A new detail has time until the end of the round.
+		changed = changed || s.State != old.State || s.Error != old.Error
 	}
 	a.mu.Unlock()
-	// While a mesh forms, there are ten rounds a second, and in most of them
-	// nothing changes.
 	if changed {
 		a.writeStatus()
 	}
@@ -120,15 +120,34 @@ func (a *Agent) Status() Status {
 	return s
 }
 
-// writeStatus leaves the status for who looks without asking. /run is
-// memory: a rename suffices, and a failure hinders nothing.
+// writtenStatus is what the file says.
+type writtenStatus struct {
+	data []byte // without the time
+	at   time.Time
+}
+
+// writeStatus leaves the status for who looks without asking. What has not
+// changed only gets a new time now and then. /run is memory: a rename
+// suffices, and a failure hinders nothing.
 func (a *Agent) writeStatus() {
-	data, err := json.MarshalIndent(a.Status(), "", "  ")
+	s := a.Status()
+	now := s.Updated
+	s.Updated = time.Time{}
+	bare, err := json.Marshal(s)
 	if err != nil {
 		return
 	}
 	a.statusFile.Lock()
 	defer a.statusFile.Unlock()
+	if bytes.Equal(bare, a.written.data) && now.Sub(a.written.at) < tick {
+		return
+	}
+	a.written = writtenStatus{bare, now}
+	s.Updated = now
+	data, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return
+	}
 	path := a.path(StatusFile)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return

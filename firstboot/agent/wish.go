@@ -171,7 +171,10 @@ func (a *Agent) switchUnits(ctx context.Context) error {
 				}
 				verb = "disable"
 			}
-			errs = append(errs, systemctl(ctx, verb, "--now", "--quiet", u))
+			// The choice counts from the next start on, and the unit is
+			// known: nothing is to be read anew, which takes systemd as
+			// long as a start.
+			errs = append(errs, systemctl(ctx, verb, "--now", "--no-reload", "--quiet", u))
 		}
 	}
 	return errors.Join(errs...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,32 +28,49 @@ type Client struct {
 	Private ed25519.PrivateKey
 }
 
-func (c Client) do(ctx context.Context, to netip.AddrPort, want func(membership.Key) bool, method, path string, body, out any) error {
+// Session is a connection to one member's endpoint, for several requests.
+type Session struct {
+	to   netip.AddrPort
+	http http.Client
+}
+
+// open prepares a session; curves nil are Go's. It connects with the first
+// request, and gives away nothing before the endpoint proved its key.
+func (c Client) open(to netip.AddrPort, want func(membership.Key) bool, curves []tls.CurveID) (*Session, error) {
 	conf, err := clientTLS(c.Private, want)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	conf.CurvePreferences = curves
+	return &Session{to, http.Client{
+		Transport: &http.Transport{
+			DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
+			TLSClientConfig:     conf,
+			TLSHandshakeTimeout: 15 * time.Second,
+			MaxIdleConns:        1,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("redirected") },
+	}}, nil
+}
+
+// Close ends the session.
+func (s *Session) Close() { s.http.CloseIdleConnections() }
+
+func (s *Session) do(ctx context.Context, method, path string, body, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
 	defer cancel()
 	var data []byte
+	var err error
 	if body != nil {
 		if data, err = json.Marshal(body); err != nil {
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "https://"+to.String()+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+s.to.String()+path, bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSClientConfig:     conf,
-		TLSHandshakeTimeout: 15 * time.Second,
-		DisableKeepAlives:   true,
-	}
-	resp, err := (&http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
-		return errors.New("redirected")
-	}}).Do(req)
+	resp, err := s.http.Do(req)
 	if err != nil {
 		return err
 	}
@@ -62,19 +80,29 @@ func (c Client) do(ctx context.Context, to netip.AddrPort, want func(membership.
 		return err
 	}
 	if len(data) > maxResponse {
-		return fmt.Errorf("%s: answer of more than %d bytes", to, maxResponse)
+		return fmt.Errorf("%s: answer of more than %d bytes", s.to, maxResponse)
 	}
 	if resp.StatusCode != http.StatusOK {
 		ref := Refusal{Status: resp.StatusCode}
 		if err := json.Unmarshal(data, &ref); err != nil || ref.Code == "" {
-			return fmt.Errorf("%s: status %d", to, resp.StatusCode)
+			return fmt.Errorf("%s: status %d", s.to, resp.StatusCode)
 		}
 		return &ref
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%s: answer: %w: %v", to, membership.ErrFormat, err)
+		return fmt.Errorf("%s: answer: %w: %v", s.to, membership.ErrFormat, err)
 	}
 	return nil
+}
+
+// once is a session of one request.
+func (c Client) once(ctx context.Context, to netip.AddrPort, want func(membership.Key) bool, method, path string, body, out any) error {
+	s, err := c.open(to, want, nil)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.do(ctx, method, path, body, out)
 }
 
 // Admission is what a newcomer has when it was let in, verified.
@@ -93,7 +121,7 @@ func (c Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invita
 	}
 	var w Welcome
 	issuer := func(k membership.Key) bool { return k == v.Issuer }
-	if err := c.do(ctx, to, issuer, "POST", "/v1/join", Request{req}, &w); err != nil {
+	if err := c.once(ctx, to, issuer, "POST", "/v1/join", Request{req}, &w); err != nil {
 		return Admission{}, err
 	}
 	return admission(w, membership.KeyOf(c.Private), v, j)
@@ -122,18 +150,25 @@ func admission(w Welcome, key membership.Key, v membership.Invitation, j members
 // answer's records are verified by who takes them into a roster.
 func (c Client) Return(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) (Welcome, error) {
 	var w Welcome
-	err := c.do(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/return", Return{rec}, &w)
+	err := c.once(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/return", Return{rec}, &w)
 	return w, err
 }
 
 // Show gives a member a record of its own key that is newer than what it said
 // itself; want is its key.
 func (c Client) Show(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) error {
-	return c.do(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/double", Return{rec}, &Welcome{})
+	return c.once(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/double", Return{rec}, &Welcome{})
 }
 
-// Fetch reads something from a member over the mesh: "node/NAME",
-// "services/NAME" or "revocations". The answer is signed by whom it is of.
-func (c Client) Fetch(ctx context.Context, to netip.AddrPort, name membership.Name, what string, out any) error {
-	return c.do(ctx, to, func(k membership.Key) bool { return k.Name() == name }, "GET", "/v1/"+what, nil, out)
+// Visit prepares to fetch from a member over the mesh. What is fetched is
+// signed and for everybody, so that the key exchange need not outlast quantum
+// computers: without that it takes half the bytes.
+func (c Client) Visit(to netip.AddrPort, name membership.Name) (*Session, error) {
+	return c.open(to, func(k membership.Key) bool { return k.Name() == name }, []tls.CurveID{tls.X25519})
+}
+
+// Fetch reads "node/NAME", "services/NAME", "revocations" or "known". The
+// answer is signed by whom it is of.
+func (s *Session) Fetch(ctx context.Context, what string, out any) error {
+	return s.do(ctx, "GET", "/v1/"+what, nil, out)
 }

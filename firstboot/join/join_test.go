@@ -246,7 +246,7 @@ func TestJoinRefused(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		var out Welcome
-		err = Client{newKey()}.do(t.Context(), w.at, func(k membership.Key) bool { return k == v.Issuer }, "POST", "/v1/join", Request{signed}, &out)
+		err = Client{newKey()}.once(t.Context(), w.at, func(k membership.Key) bool { return k == v.Issuer }, "POST", "/v1/join", Request{signed}, &out)
 		wantCode(t, err, CodeSignature)
 	})
 	t.Run("host name with a line break", func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestJoinRefused(t *testing.T) {
 	})
 	t.Run("large body", func(t *testing.T) {
 		w.pass(time.Minute)
-		err := Client{newKey()}.do(t.Context(), w.at, func(membership.Key) bool { return true }, "POST", "/v1/join", strings.Repeat("x", maxRequest), &struct{}{})
+		err := Client{newKey()}.once(t.Context(), w.at, func(membership.Key) bool { return true }, "POST", "/v1/join", strings.Repeat("x", maxRequest), &struct{}{})
 		if err == nil {
 			t.Error("a body over the limit is taken")
 		}
@@ -360,7 +360,12 @@ func TestReturn(t *testing.T) {
 	_, err = Client{stranger.private}.Return(t.Context(), w.at, root, stranger.state.Self)
 	wantCode(t, err, CodeForeign)
 	// The catalogue is for members, over the mesh.
-	err = Client{private}.Fetch(t.Context(), w.at, root.Name(), "node/"+string(root.Name()), &rec)
+	session, err := Client{private}.Visit(w.at, root.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	err = session.Fetch(t.Context(), "node/"+string(root.Name()), &rec)
 	wantCode(t, err, CodeForeign)
 }
 

@@ -88,6 +88,19 @@ func (s *Server) handler() http.Handler {
 		}
 		return nil
 	}))
+	mux.HandleFunc("GET /v1/known", s.get(func(st State, _ *http.Request) any {
+		var k Known
+		for _, m := range st.Roster.Members() {
+			if len(k.Nodes) == maxKnown {
+				break
+			}
+			k.Nodes = append(k.Nodes, m.Record)
+			if m.Services != nil {
+				k.Services = append(k.Services, m.Signed)
+			}
+		}
+		return k
+	}))
 	mux.HandleFunc("GET /v1/revocations", s.get(func(st State, _ *http.Request) any {
 		list, _ := st.Roster.Revocations()
 		return list
@@ -222,7 +235,7 @@ func (s *Server) join(st State, r *http.Request) (*Welcome, error) {
 		return nil, err
 	}
 	if _, out := st.Roster.Revoked(certs); out {
-		return nil, membership.ErrRevoked
+		return nil, revoked(st, certs)
 	}
 	if certs[0].RSA != membership.HashOf(j.RSA) {
 		// The same key with another tinc key: half of an identity file
@@ -240,12 +253,15 @@ func (s *Server) back(st State, r *http.Request) (*Welcome, error) {
 	if err := decode(r, &req); err != nil {
 		return nil, err
 	}
-	n, _, err := req.Record.Verify(st.Mesh)
+	n, certs, err := req.Record.Verify(st.Mesh)
 	if err != nil {
 		return nil, err
 	}
 	if key, ok := peerKey(*r.TLS); !ok || key != n.Key {
 		return nil, refusal(401, CodeSignature, "the connection is not the member's")
+	}
+	if _, out := st.Roster.Revoked(certs); out {
+		return nil, revoked(st, certs)
 	}
 	if m, ok := st.Roster.Get(n.Key.Name()); ok && m.Node.Key == n.Key &&
 		(m.Node.Seq > n.Seq || m.Node.Seq == n.Seq && m.Record.Record.Digest() != req.Record.Record.Digest()) {
@@ -260,6 +276,13 @@ func (s *Server) back(st State, r *http.Request) (*Welcome, error) {
 	w := s.welcome(st, n.Key)
 	w.Revocations, _ = st.Roster.Revocations()
 	return w, nil
+}
+
+// revoked is the answer to a node that is out.
+func revoked(st State, certs []membership.Certificate) *Refusal {
+	ref := refusal(403, CodeRevoked, "this node was revoked")
+	ref.Revocations = st.Roster.RevocationsOf(certs)
+	return ref
 }
 
 // Doubled is a Member that wants to know when somebody has a record of its own

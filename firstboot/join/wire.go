@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"sync"
 	"time"
 
 	"cloudy/firstboot/membership"
@@ -50,6 +51,15 @@ type Return struct {
 	Record membership.NodeRecord `json:"record"`
 }
 
+// Known is what a member knows of all: for who knows little.
+type Known struct {
+	Nodes    []membership.NodeRecord `json:"nodes"`
+	Services []membership.Signed     `json:"services"`
+}
+
+// maxKnown bounds the members in a Known, so that it stays below maxResponse.
+const maxKnown = 500
+
 // Refusal is an answer that trying again does not change, or does only after
 // a while.
 type Refusal struct {
@@ -59,6 +69,10 @@ type Refusal struct {
 
 	// Record comes with CodeDouble: the record that the member has.
 	Record *membership.NodeRecord `json:"record,omitempty"`
+
+	// Revocations come with CodeRevoked: those that put the node out, signed,
+	// so that it need not believe the member.
+	Revocations []membership.Signed `json:"revocations,omitempty"`
 }
 
 func refusal(status int, code, text string) *Refusal {
@@ -101,6 +115,11 @@ var ErrImpostor = errors.New("the endpoint does not have the key that was expect
 // nothing: a board without a clock at its first boot is in 1970.
 func certificate(private ed25519.PrivateKey) (tls.Certificate, error) {
 	key := membership.KeyOf(private)
+	lastCertificate.Lock()
+	defer lastCertificate.Unlock()
+	if lastCertificate.of == key && lastCertificate.made.Certificate != nil {
+		return lastCertificate.made, nil
+	}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: string(key.Name())},
@@ -112,7 +131,16 @@ func certificate(private ed25519.PrivateKey) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("TLS certificate: %w", err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, nil
+	lastCertificate.of = key
+	lastCertificate.made = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
+	return lastCertificate.made, nil
+}
+
+// lastCertificate is the node's: one is enough for all its connections.
+var lastCertificate struct {
+	sync.Mutex
+	of   membership.Key
+	made tls.Certificate
 }
 
 // peerKey is the key that the other side proved to have.

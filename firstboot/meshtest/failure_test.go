@@ -167,3 +167,14 @@ func TestRefusedAndRevoked(t *testing.T) {
 	})
 	t.Logf("the sleeper is back after %s", d.Round(time.Millisecond))
 }
+
+// TestRevokedByItsNeighbour: who is put out by the only member that it reaches
+// is cut off before the gossip can tell it, and is told all the same.
+func TestRevokedByItsNeighbour(t *testing.T) {
+	l, a := founder(t)
+	b := l.node("b", 1, 3, nodeconfig.Config{})
+	l.join(a, b)
+	a.must("revoke", string(b.status().Name), "--reason", "lost")
+	d := l.eventually(5*time.Minute, "told that it was revoked", func() bool { return b.refused("put out of the mesh") })
+	t.Logf("told after %s", d.Round(time.Second))
+}

@@ -56,6 +56,17 @@ func TestThreeNodes(t *testing.T) {
 		}
 		return true
 	})
+	// The kernel knows the others' hardware addresses without asking.
+	for _, n := range []*node{a, b, c} {
+		for _, m := range []*node{a, b, c} {
+			mac := strings.TrimSpace(m.sh("cat /sys/class/net/cloudy/address"))
+			for _, addr := range []string{m.status().Address4, m.status().Address6} {
+				if out := n.sh("ip neigh show to " + addr + " dev cloudy"); n != m && !strings.Contains(out, mac) {
+					t.Errorf("%s knows of %s at %s %q, which is %s", n.name, m.name, addr, out, mac)
+				}
+			}
+		}
+	}
 	for _, n := range []*node{a, b, c} {
 		for _, m := range []*node{a, b, c} {
 			s := m.status()

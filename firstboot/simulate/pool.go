@@ -75,9 +75,8 @@ type agent struct {
 	intentQ queue // Serf's
 	ring    []int32
 	at      int
-	read    []int32 // version of the record that it has
-	want    []message
-	busy    int // fetches that run
+	meets   []int32 // whom it was told of when it joined
+	reader
 	suspicion
 }
 
@@ -161,7 +160,7 @@ func (p *pool) start(i int32, meets []int32) {
 	a.known[i], a.read[i], a.count = 1, 1, 1
 	p.left += 2 * p.living() // it and everybody else
 	p.left -= 2
-	a.ring = nil
+	a.ring, a.meets = nil, meets
 	jitter := func(d time.Duration) int64 { return int64(p.rng.Float64() * float64(d)) }
 	p.after(jitter(p.conf.GossipInterval), func() { p.gossipTick(i) })
 	p.after(jitter(p.conf.ProbeInterval), func() { p.probeTick(i) })
@@ -320,9 +319,7 @@ func (p *pool) learn(i int32, m message) {
 		a.known[m.subject] = m.version
 		p.enqueue(&a.queue, m)
 		if p.fetching && a.read[m.subject] < m.version {
-			a.want = append(a.want, m)
-			p.unread++
-			p.fetchMore(i)
+			p.wants(i, m.subject)
 		}
 	case intent:
 		if a.intents[m.subject] {

@@ -145,8 +145,22 @@ type stranger struct{}
 func (stranger) State() (join.State, bool) { return join.State{}, false }
 func (stranger) Heard()                    {}
 
-// TestFetchCost measures a request of the agent, all but its answer.
+// TestFetchCost measures requests of the agent, all but their answers.
 func TestFetchCost(t *testing.T) {
+	one, two := fetchCost(t, 1), fetchCost(t, 2)
+	got, more := one+fetchPackets*tcp6Bytes, two-one+againPackets*tcp6Bytes
+	t.Logf("%d bytes with headers, %d for one more", got, more)
+	if math.Abs(float64(got-fetchBytes)) > 0.1*fetchBytes {
+		t.Errorf("a request costs %d bytes, the model says %d", got, fetchBytes)
+	}
+	if math.Abs(float64(more-againBytes)) > 0.1*againBytes {
+		t.Errorf("one more costs %d bytes, the model says %d", more, againBytes)
+	}
+}
+
+// fetchCost is the length of a connection with so many requests.
+func fetchCost(t *testing.T, requests int) int {
+	t.Helper()
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -181,19 +195,21 @@ func TestFetchCost(t *testing.T) {
 		c.Close()
 		closed <- true
 	}()
-	err = join.Client{Private: key}.Fetch(context.Background(), netip.MustParseAddrPort(front.Addr().String()), membership.KeyOf(key).Name(), "revocations", &struct{}{})
-	var ref *join.Refusal
-	if !errors.As(err, &ref) {
+	session, err := join.Client{Private: key}.Visit(netip.MustParseAddrPort(front.Addr().String()), membership.KeyOf(key).Name())
+	if err != nil {
 		t.Fatal(err)
 	}
+	var ref *join.Refusal
+	for range requests {
+		if err := session.Fetch(context.Background(), "revocations", &struct{}{}); !errors.As(err, &ref) {
+			t.Fatal(err)
+		}
+	}
+	session.Close()
 	<-closed
 	<-closed
 	answer, _ := json.Marshal(ref)
-	got := int(bytesBoth.Load()) - len(answer) + fetchPackets*tcp6Bytes
-	t.Logf("%d bytes with headers", got)
-	if math.Abs(float64(got-fetchBytes)) > 0.1*fetchBytes {
-		t.Errorf("a request costs %d bytes, the model says %d", got, fetchBytes)
-	}
+	return int(bytesBoth.Load()) - requests*len(answer)
 }
 
 func TestPlot(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -233,17 +234,22 @@ func writeKey(b *bytes.Buffer, der []byte) {
 	pem.Encode(b, &pem.Block{Type: "RSA PUBLIC KEY", Bytes: der})
 }
 
+// HardwareAddress is a member's in a switch: fixed, so that the neighbours'
+// caches stay right when tincd starts again, and everybody knows it.
+// 02: locally administered, one host.
+func HardwareAddress(name membership.Name) net.HardwareAddr {
+	sum := sha256.Sum256([]byte("cloudy-mac/1|" + string(name)))
+	return append(net.HardwareAddr{2}, sum[:5]...)
+}
+
 // upScript gives the interface its addresses when tincd has made it, also
 // when the agent is not there.
 func (n Network) upScript() []byte {
-	// A fixed hardware address: the neighbours' caches stay right when
-	// tincd starts again. 02: locally administered, one host.
-	mac := sha256.Sum256([]byte("cloudy-mac/1|" + string(n.Self.Name)))
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "#!/bin/sh\n# Written by cloudy-node; changes here are lost.\n")
 	fmt.Fprintf(&b, "[ -n \"$INTERFACE\" ] || INTERFACE=%s\n", n.Interface)
 	if n.Mode == "switch" {
-		fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" address 02:%x:%x:%x:%x:%x 2>/dev/null\n", mac[0:1], mac[1:2], mac[2:3], mac[3:4], mac[4:5])
+		fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" address %s 2>/dev/null\n", HardwareAddress(n.Self.Name))
 	}
 	fmt.Fprintf(&b, "ip -4 addr flush dev \"$INTERFACE\"\n")
 	fmt.Fprintf(&b, "ip link set dev \"$INTERFACE\" mtu %d up\n", overlayMTU)
