@@ -48,7 +48,8 @@ type keeper struct {
 	services int
 
 	mu        sync.Mutex
-	addresses map[string]netip.Addr // overlay addresses by node
+	addresses map[string]netip.Addr // overlay addresses by node that is in the mesh
+	reached   map[[2]string]bool    // pairs of nodes of which the first was answered by the second
 	complete  time.Duration
 	err       error
 }
@@ -68,7 +69,7 @@ func keepMain() int {
 	if err != nil {
 		return log(err)
 	}
-	k := &keeper{started: time.Now(), addresses: map[string]netip.Addr{}, offers: map[service]bool{}}
+	k := &keeper{started: time.Now(), addresses: map[string]netip.Addr{}, reached: map[[2]string]bool{}, offers: map[service]bool{}}
 	if err := json.Unmarshal(data, &k.spec); err != nil {
 		return log(err)
 	}

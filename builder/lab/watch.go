@@ -18,8 +18,8 @@ const (
 // watch follows a node until the lab ends.
 func (k *keeper) watch(ctx context.Context, m *member) {
 	var pinged time.Time
-	reached := map[string]bool{}
-	listed := false
+	reached, listed := 0, false
+	k.forget(m.Name)
 	for ctx.Err() == nil {
 		pace := paceStarting + time.Duration(len(k.members))*pacePerNode
 		c, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -36,21 +36,14 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 			cancel()
 			return
 		}
-		if err == nil && s.Address6.IsValid() {
+		if err == nil && s.Address6.IsValid() && !s.since("mesh").IsZero() {
 			k.know(m.Name, s.Address6)
-			others := k.others(m.Name)
-			if len(reached) < len(k.members)-1 && time.Since(pinged) >= pacePing && !s.since("mesh").IsZero() {
-				pinged = time.Now()
-				for name, a := range others {
-					if !reached[name] {
-						m.pinger.ask(a)
-					}
+			if reached < len(k.members)-1 {
+				ask := time.Since(pinged) >= pacePing
+				if ask {
+					pinged = time.Now()
 				}
-			}
-			for name, a := range others {
-				if !reached[name] && m.pinger.has(a) {
-					reached[name] = true
-				}
+				reached = k.reach(m, ask)
 			}
 			// The whole list is not asked for before it can be whole.
 			if !listed && s.Alive == len(k.members) {
@@ -62,8 +55,8 @@ func (k *keeper) watch(ctx context.Context, m *member) {
 				}
 			}
 			m.mu.Lock()
-			m.state.Reached = len(reached)
-			if len(reached) == len(k.members)-1 && m.state.Reach == 0 {
+			m.state.Reached = reached
+			if reached == len(k.members)-1 && m.state.Reach == 0 {
 				m.state.Reach = seconds(time.Since(m.started))
 			}
 			if listed && m.state.List == 0 {
@@ -114,17 +107,42 @@ func (k *keeper) know(name string, a netip.Addr) {
 	k.addresses[name] = a
 }
 
-// others returns the overlay addresses of all nodes that are known to have one.
-func (k *keeper) others(than string) map[string]netip.Addr {
+// forget is for a node that starts: it has reached nobody.
+func (k *keeper) forget(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	out := make(map[string]netip.Addr, len(k.addresses))
-	for name, a := range k.addresses {
-		if name != than {
-			out[name] = a
+	delete(k.addresses, name)
+	for pair := range k.reached {
+		if pair[0] == name || pair[1] == name {
+			delete(k.reached, pair)
 		}
 	}
-	return out
+}
+
+// reach says how many other nodes answered a node over the mesh, or were
+// answered: one of two asks, for an answer has crossed both ways. With ask it
+// asks those that it has not heard yet.
+func (k *keeper) reach(m *member, ask bool) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, a := range k.addresses {
+		pair := [2]string{m.Name, name}
+		if name <= m.Name || k.reached[pair] {
+			continue
+		}
+		if m.pinger.has(a) {
+			k.reached[pair] = true
+		} else if ask {
+			m.pinger.ask(a)
+		}
+	}
+	n := 0
+	for name := range k.addresses {
+		if k.reached[[2]string{m.Name, name}] || k.reached[[2]string{name, m.Name}] {
+			n++
+		}
+	}
+	return n
 }
 
 // count says how many of the services that the lab's nodes offer are in the list.

@@ -357,16 +357,18 @@ func TestCrash(t *testing.T) {
 	w.gone("small")
 }
 
-// TestTestbed starts the 43 nodes of the test bed from cold, and prints when
-// they got how far. It wants a machine for itself: on one that does other work,
-// tincds lose each other faster than they find each other.
+// TestTestbed starts the 43 nodes of the test bed from cold: everybody reaches
+// everybody and lists every service. It prints when they got how far; that is
+// no test, for it depends on what else the machine does.
 func TestTestbed(t *testing.T) {
-	if os.Getenv("CLOUDY_LAB_TESTBED") == "" {
-		t.Skip("wants a quiet machine: CLOUDY_LAB_TESTBED=1 runs it")
-	}
 	w := newWorld(t)
-	out := w.up("testbed", "--timeout=10m")
-	t.Log("\n" + out)
+	w.up("testbed", "--no-wait")
+	for start := time.Now(); w.state("testbed").Complete == 0; time.Sleep(2 * time.Second) {
+		if time.Since(start) > 15*time.Minute {
+			t.Fatal("not every node reaches and lists all")
+		}
+	}
+	t.Log("\n" + w.must("status", "testbed"))
 	s := w.state("testbed")
 	if len(s.Nodes) != 43 {
 		t.Fatalf("%d nodes", len(s.Nodes))
