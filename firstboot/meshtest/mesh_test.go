@@ -70,9 +70,7 @@ func TestThreeNodes(t *testing.T) {
 	for _, n := range []*node{a, b, c} {
 		for _, m := range []*node{a, b, c} {
 			s := m.status()
-			if !n.pings(s.Address4) || !n.pings(s.Address6) {
-				t.Errorf("%s does not reach %s at %s and %s\n%s", n.name, m.name, s.Address4, s.Address6, n.log())
-			}
+			l.eventually(60*time.Second, n.name+" reaches "+m.name, func() bool { return n.pings(s.Address4) && n.pings(s.Address6) })
 		}
 		l.eventually(20*time.Second, "service in the catalogue of "+n.name, func() bool {
 			out, err := n.cli("services", "_tahoe-lafs._tcp")
