@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,6 +81,6 @@ func (a *App) printPlan(b *plan.Build) {
 		case s.Shared != "":
 			state, why = "shared", "in "+s.Shared
 		}
-		printf(a.Out, "  %-7s %s  %-20s %s\n", state, s.Key[:12], s.Name, why)
+		printf(a.Out, "%s\n", strings.TrimRight(fmt.Sprintf("  %-7s %s  %-20s %s", state, s.Key[:12], s.Name, why), " "))
 	}
 }

@@ -62,7 +62,7 @@ func TestReasons(t *testing.T) {
 	if err := os.Remove(filepath.Join(w.e.OutDir, "node-amd64-tar.bin")); err != nil {
 		t.Fatal(err)
 	}
-	if got := reasons(w.build(img, more)); !strings.HasSuffix(got, "customise: cached\ntarget tar: its result is no longer in the store\ntarget vm: cached") {
+	if got := reasons(w.build(img, more)); !strings.HasSuffix(got, "customise: cached\ntarget tar: its files are not in the output folder any more\ntarget vm: cached") {
 		t.Errorf("an artefact is gone:\n%s", got)
 	}
 }

@@ -133,6 +133,9 @@ func (s *Step) explain(r record, after []*Step) {
 	}
 	if len(diff) == 0 {
 		s.Reason = "its result is no longer in the store"
+		if strings.HasPrefix(s.Name, "target ") {
+			s.Reason = "its files are not in the output folder any more"
+		}
 		return
 	}
 	if len(diff) > maxReasons {
