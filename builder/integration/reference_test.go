@@ -37,6 +37,7 @@ func TestReference(t *testing.T) {
 			}
 			root := unpacked(t, tar)
 			t.Run("sound", func(t *testing.T) { soundRoot(t, root) })
+			t.Run("helper", func(t *testing.T) { sameHelper(t, root) })
 			img, l := p.image(image)
 			ref := reference(t, p, l, img)
 			ours, err := p.packageTree(img, l)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,7 +25,10 @@ func (in *installer) stageAll(ctx context.Context, g *errgroup.Group) {
 		workers.Go(func() error {
 			buf := make([]byte, copyBuffer)
 			for j := range queue {
-				if err := in.decode(wctx, j, buf); err != nil {
+				in.pace.begin()
+				err := in.decode(wctx, j, buf)
+				in.pace.end()
+				if err != nil {
 					return err
 				}
 				step.Add(1)
@@ -40,6 +44,50 @@ func (in *installer) stageAll(ctx context.Context, g *errgroup.Group) {
 		return in.learn(wctx, queue)
 	})
 	g.Go(func() error { return step.End(workers.Wait()) })
+}
+
+// pace leaves a core to the chain that everything waits for, the scripts one
+// after another: while they run, one package less is decoded at a time. With
+// as many decoders as cores each of their hundreds of short processes would
+// have to wait for its turn.
+type pace struct {
+	mu       sync.Mutex
+	changed  sync.Cond
+	cores    int
+	decoders int // at work
+	scripts  int // running
+}
+
+func newPace(cores int) *pace {
+	p := &pace{cores: cores}
+	p.changed.L = &p.mu
+	return p
+}
+
+// begin waits until a decoder may go on.
+func (p *pace) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for p.decoders >= max(1, p.cores-p.scripts) {
+		p.changed.Wait()
+	}
+	p.decoders++
+}
+
+func (p *pace) end() { p.change(func() { p.decoders-- }) }
+
+// scriptsRun says that scripts begin to run; the function that it returns, that
+// they have ended.
+func (p *pace) scriptsRun() (ended func()) {
+	p.change(func() { p.scripts++ })
+	return func() { p.change(func() { p.scripts-- }) }
+}
+
+func (p *pace) change(f func()) {
+	p.mu.Lock()
+	f()
+	p.mu.Unlock()
+	p.changed.Broadcast()
 }
 
 // learn reads the control parts of Rest, which decide its order, and queues

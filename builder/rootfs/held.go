@@ -34,55 +34,6 @@ var heldBack = []string{
 // notesPath is where the stand-ins note their calls.
 const notesPath = "/run/cloudy-held-back"
 
-// systemdHelper answers the calls of deb-systemd-helper that a first install
-// makes by the dozen and that come down to looking for a file; each costs
-// 60 ms of Perl otherwise. All other calls go to the real program, which is
-// bound to realHelper.
-const systemdHelper = `#!/bin/sh
-real=` + realHelper + `
-[ -n "$DPKG_MAINTSCRIPT_PACKAGE" ] && [ -z "$DPKG_ROOT" ] || exec "$real" "$@"
-instance=system quiet= action= unit=
-for a; do
-	case $a in
-	--quiet) quiet=1 ;;
-	--system) instance=system ;;
-	--user) instance=user ;;
-	-*) exec "$real" "$@" ;;
-	*)
-		if [ -z "$action" ]; then action=$a
-		elif [ -z "$unit" ]; then unit=$a
-		else exec "$real" "$@"
-		fi ;;
-	esac
-done
-state=/var/lib/systemd/deb-systemd-helper
-[ $instance = user ] && state=/var/lib/systemd/deb-systemd-user-helper
-file=$state-enabled/${unit##*/}.dsh-also
-case $action in
-unmask)
-	[ -e "/etc/systemd/$instance/${unit##*/}" ] || [ -e $state-masked ] || exit 0 ;;
-debian-installed)
-	[ -f "$file" ]
-	exit ;;
-was-enabled)
-	answer=enabled
-	if [ -f "$file" ]; then
-		while IFS= read -r link; do
-			[ -L "$link" ] || answer=disabled
-		done <"$file"
-	fi
-	[ -n "$quiet" ] || echo $answer >&2
-	[ $answer = enabled ]
-	exit ;;
-esac
-exec "$real" "$@"
-`
-
-const (
-	helperPath = "usr/bin/deb-systemd-helper"
-	realHelper = "/run/cloudy-deb-systemd-helper"
-)
-
 // standIn is the script in place of a program. Its answer to --version is
 // what /etc/kernel/postinst.d/initramfs-tools asks for.
 func standIn(program string) []byte {
@@ -129,13 +80,7 @@ func (h *held) binds() []sandbox.Bind {
 			out = append(out, sandbox.Bind{Data: standIn(p), Mode: 0o755, Target: "/" + p})
 		}
 	}
-	// The real helper is bound first: after its stand-in is there, that is
-	// what the path means.
-	if st, ok, err := h.in.placer.dirs.lstat(helperPath); ok && err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
-		out = append(out,
-			sandbox.Bind{Source: filepath.Join(h.in.Root, helperPath), Target: realHelper},
-			sandbox.Bind{Data: []byte(systemdHelper), Mode: 0o755, Target: "/" + helperPath})
-	}
+	out = append(out, h.systemdHelper()...)
 	if _, ok, err := h.in.placer.dirs.lstat(isChroot); ok && err == nil {
 		out = append(out, chrootBind())
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,6 +87,7 @@ type installer struct {
 	known       chan struct{}
 
 	runner  *scriptRunner
+	pace    *pace
 	held    *held
 	counted map[string]bool // packages that progress has seen installed, by dpkg's name
 }
@@ -115,7 +117,7 @@ func newInstaller(req Request) (*installer, error) {
 		stage.close()
 		return nil, err
 	}
-	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}, known: make(chan struct{}), counted: map[string]bool{}}
+	in := &installer{Request: req, stage: stage, db: db, byName: map[string]*job{}, known: make(chan struct{}), counted: map[string]bool{}, pace: newPace(runtime.GOMAXPROCS(0))}
 	in.placer = &placer{root: req.Root, dirs: d, stage: stage, db: db, exclude: req.Exclude, owner: map[string]*installed{}}
 	for _, p := range slices.Concat(req.Base, req.Rest) {
 		j := &job{Package: p, ready: make(chan struct{})}
@@ -179,6 +181,7 @@ func (in *installer) installBase(ctx context.Context) error {
 		return err
 	}
 	step := progress.Begin(ctx, "configure base", int64(len(base)), progress.Packages)
+	defer in.pace.scriptsRun()()
 	for _, j := range base {
 		if err := in.preinst(ctx, j); err != nil {
 			return step.End(err)
@@ -269,7 +272,10 @@ func (in *installer) part(ctx context.Context, step *progress.Step, jobs []*job)
 		if i == len(rounds)-1 {
 			in.held.placedAll(jobs)
 		}
-		if err := in.configure(ctx, step, round.configure); err != nil {
+		ended := in.pace.scriptsRun()
+		err := in.configure(ctx, step, round.configure)
+		ended()
+		if err != nil {
 			return err
 		}
 	}
