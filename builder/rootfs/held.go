@@ -81,6 +81,7 @@ func (h *held) binds() []sandbox.Bind {
 		}
 	}
 	out = append(out, h.systemdHelper()...)
+	out = append(out, h.certConfigBind()...)
 	if _, ok, err := h.in.placer.dirs.lstat(isChroot); ok && err == nil {
 		out = append(out, chrootBind())
 	}
@@ -223,7 +224,8 @@ func (h *held) installed(name string) {
 	if hooks, err := os.ReadDir(filepath.Join(h.in.Root, "etc/ca-certificates/update.d")); err == nil && len(hooks) > 0 {
 		return // hooks belong to packages that are not configured yet
 	}
-	h.start("update-ca-certificates", "certificates", []string{"--hooksdir", ""})
+	h.done["update-ca-certificates"] = true
+	h.jobs.Go(h.certificates)
 }
 
 // initramfsReady is told that all packages that have a part in an initramfs

@@ -116,6 +116,9 @@ func Scrub(t *tree.Tree, epoch time.Time, declared func(path string) bool) *tree
 
 func scrubbed(p string) (scrubAction, bool) {
 	for _, r := range scrubRules {
+		if r.pattern[0] != p[0] { // most paths; no pattern begins with a wildcard
+			continue
+		}
 		if r.action == contents {
 			if strings.HasPrefix(p, r.pattern+"/") {
 				return r.action, true

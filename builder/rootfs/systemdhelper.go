@@ -33,6 +33,12 @@ var knownHelpers = []string{
 	"a895d5f077651960b6ca4ed9c53f8b36eae422ae170f61c972d0c6579e9f8732", // init-system-helpers 1.69 (trixie)
 }
 
+// known says whether the SHA-256 of a program is in the list.
+func known(program []byte, list []string) bool {
+	sum := sha256.Sum256(program)
+	return slices.Contains(list, hex.EncodeToString(sum[:]))
+}
+
 // systemdHelper returns the binds that put the stand-in in place.
 func (h *held) systemdHelper() []sandbox.Bind {
 	st, ok, err := h.in.placer.dirs.lstat(helperPath)
@@ -40,8 +46,7 @@ func (h *held) systemdHelper() []sandbox.Bind {
 		return nil
 	}
 	script := SystemdHelper
-	data, err := h.in.db.root.ReadFile(helperPath)
-	if sum := sha256.Sum256(data); err != nil || !slices.Contains(knownHelpers, hex.EncodeToString(sum[:])) {
+	if data, err := h.in.db.root.ReadFile(helperPath); err != nil || !known(data, knownHelpers) {
 		script = bytes.Replace(script, []byte("\nknown=1"), []byte("\nknown="), 1)
 	}
 	// The real helper is bound first: after its stand-in is there, that is what

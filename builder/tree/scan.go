@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,7 +25,9 @@ func Scan(layers ...string) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.dir(".", layers); err != nil {
+	s.group.SetLimit(runtime.GOMAXPROCS(0))
+	s.group.Go(func() error { return s.dir(".", layers) })
+	if err := s.group.Wait(); err != nil {
 		return nil, err
 	}
 	t := &Tree{Entries: s.out}
@@ -52,7 +57,7 @@ func (s *scanner) layer(rel, full string) error {
 		return err
 	}
 	if e.Type != Dir {
-		s.file(e, st)
+		s.add([]scanned{file(e, st)})
 		return nil
 	}
 	if opaque {
@@ -96,10 +101,32 @@ const (
 
 type inode struct{ dev, ino uint64 }
 
+// scanner reads folders side by side; the order of what comes out does not
+// count.
 type scanner struct {
-	out []Entry
+	group errgroup.Group
 
+	mu    sync.Mutex
+	out   []Entry
 	links map[string]inode // path -> inode, for files with more than one name
+}
+
+// add adds the entries of one folder.
+func (s *scanner) add(list []scanned) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range list {
+		s.out = append(s.out, list[i].Entry)
+		if id := list[i].inode; id != (inode{}) {
+			s.links[list[i].Path] = id
+		}
+	}
+}
+
+// scanned is an entry, with its inode if that has more than one name.
+type scanned struct {
+	Entry
+	inode inode
 }
 
 // dir adds the directory rel, which stands in each of the layers given.
@@ -109,7 +136,7 @@ func (s *scanner) dir(rel string, layers []string) error {
 	if err != nil {
 		return err
 	}
-	s.out = append(s.out, e)
+	list := []scanned{{Entry: e}}
 	names := map[string][]string{} // name -> layers that have it, lowest first
 	for _, l := range layers {
 		list, err := readNames(filepath.Join(l, rel))
@@ -121,26 +148,39 @@ func (s *scanner) dir(rel string, layers []string) error {
 		}
 	}
 	for name, in := range names {
-		if err := s.name(join(rel, name), in); err != nil {
+		dirs, err := s.name(&list, join(rel, name), in)
+		if err != nil {
+			return err
+		}
+		if len(dirs) == 0 {
+			continue
+		}
+		below := func() error { return s.dir(join(rel, name), dirs) }
+		if s.group.TryGo(below) {
+			continue
+		}
+		if err := below(); err != nil {
 			return err
 		}
 	}
+	s.add(list)
 	return nil
 }
 
-// name adds what the layers together show under one name.
-func (s *scanner) name(rel string, in []string) error {
+// name adds what the layers together show under one name, if that is no
+// folder; else it returns the layers that have the folder, the lowest first.
+func (s *scanner) name(list *[]scanned, rel string, in []string) ([]string, error) {
 	var dirs []string // from the highest down
 	for i := len(in) - 1; i >= 0; i-- {
 		full := filepath.Join(in[i], rel)
 		e, st, opaque, err := s.entry(rel, full)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		whiteout := e.Type == Char && e.Major == 0 && e.Minor == 0
 		if e.Type != Dir {
 			if len(dirs) == 0 && !whiteout && e.Type != 0 {
-				s.file(e, st)
+				*list = append(*list, file(e, st))
 			}
 			break
 		}
@@ -149,18 +189,16 @@ func (s *scanner) name(rel string, in []string) error {
 			break
 		}
 	}
-	if len(dirs) == 0 {
-		return nil
-	}
 	slices.Reverse(dirs)
-	return s.dir(rel, dirs)
+	return dirs, nil
 }
 
-func (s *scanner) file(e Entry, st unix.Stat_t) {
+func file(e Entry, st unix.Stat_t) scanned {
+	out := scanned{Entry: e}
 	if e.Type == File && st.Nlink > 1 {
-		s.links[e.Path] = inode{st.Dev, st.Ino}
+		out.inode = inode{st.Dev, st.Ino}
 	}
-	s.out = append(s.out, e)
+	return out
 }
 
 // entry reads one name of one layer. What overlayfs noted in its attributes
