@@ -89,3 +89,24 @@ func TestThreeNodes(t *testing.T) {
 		t.Error("the node answers with its overlay interface down")
 	}
 }
+
+// TestListedThroughOthers: two nodes do not reach each other, as while their
+// tincds have each other's keys wrong; one lists what the other offers all the
+// same.
+func TestListedThroughOthers(t *testing.T) {
+	l, a := founder(t)
+	b, c := l.node("b", 1, 3, nodeconfig.Config{}), l.node("c", 2, 2, nodeconfig.Config{})
+	l.join(a, b, c)
+	l.eventually(60*time.Second, "everybody known to everybody", func() bool {
+		return a.status().Alive == 3 && b.status().Alive == 3 && c.status().Alive == 3
+	})
+	l.nft(c.ns, "table inet deaf {\n chain out {\n type filter hook output priority 0\n ip6 daddr "+b.status().Address6+" tcp dport 7655 drop\n }\n}")
+	b.must("publish", "Wiki", "_http._tcp", "80")
+	l.eventually(2*time.Minute, "the service listed", func() bool {
+		out, err := c.cli("services", "_http._tcp")
+		return err == nil && strings.Contains(out, "Wiki")
+	})
+	if log := c.log(); !strings.Contains(log, "of="+string(b.status().Name)) {
+		t.Errorf("it was had from its owner\n%s", log)
+	}
+}

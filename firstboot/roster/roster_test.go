@@ -228,3 +228,23 @@ func TestAddressConflict(t *testing.T) {
 	}
 	t.Error("30 nodes in 14 addresses, and none met")
 }
+
+// TestAmong: who is among the first is so by the whole order, too.
+func TestAmong(t *testing.T) {
+	var names []membership.Name
+	for i := range 30 {
+		names = append(names, pub(byte(i)).Name())
+	}
+	for _, of := range names[:10] {
+		others := slices.DeleteFunc(slices.Clone(names), func(n membership.Name) bool { return n == of })
+		top := rank(of, others)[:Rendezvous]
+		for _, self := range others {
+			if got, want := among(self, of, names, Rendezvous), slices.Contains(top, self); got != want {
+				t.Errorf("%s among the first of %s: %v", self, of, got)
+			}
+		}
+	}
+	if among(names[0], names[1], names[1:], Rendezvous) {
+		t.Error("who is no candidate is among the first")
+	}
+}
