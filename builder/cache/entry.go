@@ -103,7 +103,7 @@ func (c *Cache) unpack(ctx context.Context, k *registry.Kept, d *description, p 
 	r := k.Open(ctx)
 	defer r.Close()
 	counted := io.TeeReader(r, counter{step})
-	z, err := zstd.NewReader(counted, zstd.WithDecoderMaxMemory(1<<30))
+	z, err := zstd.NewReader(counted, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(1<<30))
 	if err != nil {
 		return nil, err
 	}

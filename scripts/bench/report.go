@@ -151,6 +151,11 @@ func (b *bench) ratios(s io.Writer) {
 		}
 		fmt.Fprintf(w, "| %s\t| %.2f\t| %s\t| %.2f\t| %s\t|\n", c.title, wall/base, wanted(wall/base, c.want.wall), cpu/baseCPU, cpuWant)
 	}
+	if all, ok := b.median("all targets", "cloudy", wallOf); ok {
+		if most, ok := b.allowed(); ok {
+			fmt.Fprintf(w, "| all targets at once / 1.6 disks alone and what the other compressors need (%.1f s)\t| %.2f\t| %s\t| -\t| -\t|\n", most, all/most, wanted(all/most, 1))
+		}
+	}
 	w.Flush()
 	most := 0.0
 	for _, r := range b.results {
