@@ -22,6 +22,23 @@ var sameFiles = []string{
 	"bench-amd64.raw", "bench-amd64.spdx.json", "bench-amd64.cdx.json", "bench-amd64.provenance.json", "bench-amd64.SHA256SUMS",
 }
 
+// everyTarget has the packages of the image "bench", so that no package is
+// configured again for it. What is not here are targets whose root must be
+// another one, openvz and sdcard.
+const everyTarget = `
+image "every" {
+  from = image.bench
+  target "vm" { formats = ["qcow2", "vmdk", "vhdx", "ova"] }
+  target "metal" { formats = ["raw.zst", "raw.gz"] }
+  target "tar" {}
+  target "lxc" {}
+  target "incus" { formats = ["unified", "split", "simplestreams"] }
+  target "proxmox" { compress = "gzip" }
+  target "nspawn" {}
+  target "oci" {}
+}
+`
+
 // TestSameBits builds one lock twice, with nothing else in common: in another
 // store and another folder, as root and as an ordinary user, on one and on
 // two processors, with another umask, time zone, language and home, at
@@ -70,6 +87,35 @@ func TestSameBits(t *testing.T) {
 			t.Errorf("%s differs at byte %d", f, where)
 		}
 	}
+	t.Run("every target", func(t *testing.T) {
+		for _, p := range []*place{first, second} {
+			p.t = t
+			p.ok("init", "recipe")
+			p.write("recipe/every.hcl", everyTarget)
+			writeFile(t, filepath.Join(p.dir, "recipe", lock.FileName), shared.lock)
+			r := p.run("build", "every", "--recipe", "recipe", "--out", "all", "--progress=plain")
+			if r.code != 0 {
+				t.Fatalf("build every target: %v", r)
+			}
+		}
+		made, err := os.ReadDir(filepath.Join(first.dir, "all"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, f := range made {
+			if strings.HasPrefix(f.Name(), ".") {
+				continue
+			}
+			n++
+			if where, same := sameFile(t, filepath.Join(first.dir, "all", f.Name()), filepath.Join(second.dir, "all", f.Name())); !same {
+				t.Errorf("%s differs at byte %d", f.Name(), where)
+			}
+		}
+		if n < 20 {
+			t.Errorf("only %d files were made: %v", n, made)
+		}
+	})
 	if t.Failed() {
 		r := first.run("diff", filepath.Join(first.dir, "out", sameFiles[0]), filepath.Join(second.dir, "images here", sameFiles[0]))
 		t.Logf("cloudy diff: %v", r)

@@ -22,10 +22,10 @@ func benchTargets() []string {
 	return []string{"vm", "tar", "lxc", "incus", "proxmox", "nspawn", "oci"}
 }
 
-// targetRecipe is the node of the bench with all that a container can be.
+// targetRecipe is the node with all that a container can be beside its disk.
 const targetRecipe = `
 image "targets" {
-  from = image.bench
+  from = image.node
   target "tar" { compress = "zstd" }
   target "lxc" {}
   target "incus" { formats = ["unified", "split", "simplestreams"] }
@@ -35,7 +35,7 @@ image "targets" {
 }
 
 image "plain" {
-  from = image.bench
+  from = image.node
   target "tar" { compress = "none" }
 }
 `
@@ -55,9 +55,11 @@ func targetRows() []string {
 
 // targets measures what each target costs when the root is built, and what
 // all of them cost together. Reading the root is part of each.
-func (b *bench) targets(ctx context.Context, n int) error {
-	defer b.clear("store", "out", "recipe")
-	defer func() { _ = b.writeRecipe() }()
+func (b *bench) targets(ctx context.Context, n int) (err error) {
+	defer func() {
+		b.clear("store", "out")
+		err = errors.Join(err, b.writeRecipe())
+	}()
 	if err := os.WriteFile(filepath.Join(b.work, "recipe", "targets.hcl"), []byte(targetRecipe), 0o644); err != nil {
 		return err
 	}
