@@ -193,15 +193,15 @@ func (e *Encoder) best(pos, limit int) symbol {
 // noise tells data in which all bytes are about as frequent: it is packed or
 // encrypted already, and coding it would take long and make it longer.
 func noise(data []byte) bool {
-	n := len(data)
+	n := uint64(len(data))
 	if n < storedMax/4 {
 		return false
 	}
-	var count [256]int
+	var count [256]uint64
 	for _, b := range data {
 		count[b]++
 	}
-	sum := 0
+	sum := uint64(0)
 	for _, c := range count {
 		sum += c * c
 	}

@@ -127,13 +127,13 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 
 // TestWriterFails must neither hang nor lose the error.
 func TestWriterFails(t *testing.T) {
+	data := text(24 << 20)
 	for _, f := range []Format{Zstd, Gzip, XZ} {
 		for _, room := range []int{0, 1 << 20} {
 			w, err := testCodec(t, f).newWriter(&fullDisk{room}, 2)
 			if err != nil {
 				t.Fatal(err)
 			}
-			data := text(64 << 20)
 			_, werr := io.Copy(w, bytes.NewReader(data))
 			cerr := w.Close()
 			if err := errors.Join(werr, cerr); !errors.Is(err, errFull) {
