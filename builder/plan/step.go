@@ -18,7 +18,7 @@ import (
 
 // buildVersion is part of every key. It changes when the same inputs give
 // other bits than before.
-const buildVersion = "1"
+const buildVersion = "2"
 
 // Step is one step of a build, named by the hash of all that goes in.
 type Step struct {
