@@ -57,8 +57,8 @@ how far the node's agent is. A node without an invitation is healthy when it has
 identity and waits for one. The image (by
 default the target "vm" of the image "node") is built first if need be; a FILE that
 ends in .raw or .qcow2 is taken as it is. Cards for the boards virt and raspberry-pi
-are booted by U-Boot, and by QEMU's Raspberry Pi 3. The machine has no network but its own, and
-what it writes is thrown away.
+are booted by U-Boot, and by QEMU's Raspberry Pi 3. The machine has no network but its
+own, and what it writes is thrown away.
 
 The exit status is 0 when all boots were healthy, 1 when one was not; the reason and
 the last lines of the console are shown. With --verbose the console is shown while

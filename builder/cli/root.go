@@ -59,7 +59,7 @@ func newRoot(a *App) *cobra.Command {
 		Long: `Cloudy builds bootable Debian images out of recipes: virtual machines, containers,
 SD cards and more. It needs no root, no loop devices and no tools but itself; the
 same recipe and lock give the same image, byte for byte, on any machine.`,
-		Example: `  cloudy build                         build the default image for this machine's architecture
+		Example: `  cloudy build                         build the default image for a machine like this
   cloudy build node:vm node:lxc        build two targets of one root filesystem
   cloudy run node                      boot it here
   cloudy inspect out/node-amd64.qcow2  say what is in it
