@@ -41,7 +41,7 @@ func TestPlan(t *testing.T) {
 	if len(steps) != 3 || steps["packages"].Reason != "never built here" || steps["target tar"].Reason != "step customise runs again" {
 		t.Errorf("plan: %v", p.run("plan", "one:tar"))
 	}
-	if r := p.ok("plan", "--dot"); !strings.Contains(r.stdout, `"packages" -> "customise"`) {
+	if r := p.ok("plan", "--dot"); !strings.Contains(r.stdout, `"one/amd64 packages" -> "one/amd64 customise"`) {
 		t.Errorf("dot: %v", r)
 	}
 
