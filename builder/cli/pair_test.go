@@ -58,12 +58,33 @@ const pairNetwork = "[Match]\nName=en* eth*\n[Network]\nAddress=192.0.2.%d/24\n"
 // pairLine is a line of the script on the console.
 func pairLine(what string) string { return `PAIR ` + what + ` ([^\r\n]*) up=([0-9.]+)\r?\n` }
 
-// testPair boots two copies of the image on one cable. The first founds a mesh.
+// pairDrive makes the CD with which virtual machines are told who they are
+// (cloud-init's documentation, "NoCloud"), as Proxmox and libvirt have it.
+func pairDrive(dir, hostname string) (string, error) {
+	for name, text := range map[string]string{
+		"meta-data": "instance-id: pair\nlocal-hostname: " + hostname + "\n",
+		"user-data": "#cloud-config\nssh_authorized_keys:\n  - " + testKey + "\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	iso := filepath.Join(dir, "cidata.iso")
+	cmd := exec.Command("xorriso", "-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-R", "-o", iso, "user-data", "meta-data")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("xorriso: %w: %s", err, out)
+	}
+	return iso, nil
+}
+
+// testPair boots two copies of the image on one cable. The first has its name
+// and a key from a NoCloud drive and founds a mesh.
 // The second is flashed to a larger card with the first one's invitation, a
 // name and a key. Hands off, each then sees the other's service, the card's
 // root has grown to its end, and the invitation is gone from it.
 func testPair(t *testing.T, image string) {
-	for _, p := range []string{"qemu-system-x86_64", "mtype", "sgdisk", "e2fsck", "losetup"} {
+	for _, p := range []string{"qemu-system-x86_64", "mtype", "sgdisk", "e2fsck", "losetup", "xorriso"} {
 		if _, err := exec.LookPath(p); err != nil {
 			missing(t, p+" is not installed")
 		}
@@ -95,8 +116,12 @@ func pair(t *testing.T, image string) error {
 	since := func() time.Duration { return time.Since(start).Round(time.Second) }
 
 	cable := "addr.type=unix,addr.path=" + filepath.Join(dir, "cable")
+	drive, err := pairDrive(dir, "parlour")
+	if err != nil {
+		return err
+	}
 	one, err := pairStart(ctx, t, dir, "one", qemu.Config{
-		Disk: image, Snapshot: true, Netdev: "stream,id=net,server=on," + cable, MAC: "52:54:00:00:00:01",
+		Disk: image, Snapshot: true, Drives: []qemu.Drive{{File: drive, Format: "raw", Attach: qemu.CD}}, Netdev: "stream,id=net,server=on," + cable, MAC: "52:54:00:00:00:01",
 		Credentials: map[string]string{"cloudy.found": "pair", "network.network.10-pair": fmt.Sprintf(pairNetwork, 1)},
 	})
 	if err != nil {
@@ -166,6 +191,9 @@ func pair(t *testing.T, image string) error {
 			}
 			if what == "health" && said != "0 failed" {
 				t.Errorf("%s: %s", m.name, said)
+			}
+			if what == "seed" && said != "parlour "+testKey {
+				t.Errorf("of its drive the first node says %q", said)
 			}
 		}
 	}
