@@ -126,8 +126,16 @@ func (h *held) start(program, what string, args ...[]string) {
 	})
 }
 
-func (h *held) runAll(step *progress.Step, program, what string, args [][]string, binds ...sandbox.Bind) error {
-	binds = append(binds, chrootBind())
+func (h *held) runAll(step *progress.Step, program, what string, args [][]string) (err error) {
+	binds := []sandbox.Bind{chrootBind()}
+	if program == "update-initramfs" && h.packsHere() {
+		p, startErr := startPacking()
+		if startErr != nil {
+			return startErr
+		}
+		defer func() { err = errors.Join(err, p.stop()) }()
+		binds = append(binds, p.binds(h.in.Root)...)
+	}
 	for _, a := range args {
 		err := h.in.runner.run(h.ctx, command{what: what, args: append([]string{program}, a...), step: step, binds: binds})
 		if err != nil {
@@ -135,20 +143,6 @@ func (h *held) runAll(step *progress.Step, program, what string, args [][]string
 		}
 	}
 	return nil
-}
-
-// initramfs runs update-initramfs, with what it packs packed here.
-func (h *held) initramfs(step *progress.Step, args [][]string) error {
-	const name = "update-initramfs"
-	program, err := h.in.db.root.ReadFile(mkinitramfsPath)
-	if err != nil || !packedHere(program) || h.in.runner.sandbox.Mode() == sandbox.ModePlain {
-		return h.runAll(step, name, name, args)
-	}
-	p, err := startPacking()
-	if err != nil {
-		return err
-	}
-	return errors.Join(h.runAll(step, name, name, args, p.binds(h.in.Root)...), p.stop())
 }
 
 // placed is told which packages' files have come: module lists are made of
@@ -263,7 +257,7 @@ func (h *held) initramfsReady() error {
 	h.jobs.Go(func() error {
 		h.inputs.Wait()
 		step := progress.Begin(h.ctx, "initramfs", int64(len(args)), progress.Items)
-		return step.End(h.initramfs(step, args))
+		return step.End(h.runAll(step, "update-initramfs", "update-initramfs", args))
 	})
 	return nil
 }

@@ -107,7 +107,8 @@ func (p *packing) packOne() error {
 	return err
 }
 
-// pack is `gzip -n` but for how it finds what repeats.
+// pack is `gzip -n` but for how it finds what repeats. It makes one member: the
+// kernel takes each for archives of its own and would not find the rest of one.
 func pack(w io.Writer, r io.Reader) error {
 	z, err := pgzip.NewWriterLevel(w, packLevel)
 	if err != nil {
@@ -144,8 +145,11 @@ func (p *packing) stop() error {
 	}
 }
 
-// packedHere says whether a mkinitramfs asks gzip in the words that the
-// stand-in knows.
-func packedHere(mkinitramfs []byte) bool {
-	return bytes.Contains(mkinitramfs, []byte(`compress="gzip -n"`)) && bytes.Contains(mkinitramfs, []byte(`| $compress -c`))
+// packsHere says whether what the root's mkinitramfs makes is packed here:
+// whether it asks gzip in the words that the stand-in knows, and there can be
+// pipes in the root.
+func (h *held) packsHere() bool {
+	script, err := h.in.db.root.ReadFile(mkinitramfsPath)
+	return err == nil && h.in.runner.sandbox.Mode() != sandbox.ModePlain &&
+		bytes.Contains(script, []byte(`compress="gzip -n"`)) && bytes.Contains(script, []byte(`| $compress -c`))
 }
