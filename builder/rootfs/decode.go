@@ -68,11 +68,14 @@ func newPace(cores int) *pace {
 func (p *pace) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.decoders >= max(1, p.cores-p.scripts) {
+	for p.full() {
 		p.changed.Wait()
 	}
 	p.decoders++
 }
+
+// full says that another decoder has to wait.
+func (p *pace) full() bool { return p.decoders >= max(1, p.cores-p.scripts) }
 
 func (p *pace) end() { p.change(func() { p.decoders-- }) }
 
