@@ -57,6 +57,11 @@ func (a *Agent) tellNeighbours() error {
 	if len(batch) == 0 {
 		return nil
 	}
+	return sendNeighbours(batch)
+}
+
+// sendNeighbours gives messages to the kernel.
+func sendNeighbours(batch []byte) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err == nil {
 		defer unix.Close(fd)
