@@ -335,36 +335,6 @@ func (a *Agent) outcome(s stage, detail string, err error) (now StageStatus) {
 	return now
 }
 
-// forgetMesh removes the node's place in the mesh. The standing goes first:
-// without it the rest is nothing.
-func (a *Agent) forgetMesh(ctx context.Context) error {
-	a.stopMesh(ctx, true)
-	a.saveMu.Lock()
-	defer a.saveMu.Unlock()
-	if err := durable.Remove(a.statePath(standingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := roster.Remove(a.statePath("roster")); err != nil {
-		return err
-	}
-	if err := durable.Remove(a.statePath(ledgerFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// The folder itself stays: it was made for the daemon by root.
-	if err := emptyFolder(a.path(tincDir)); err != nil {
-		return err
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil
-	a.told, a.quiet = map[membership.Name]told{}, map[membership.Name]time.Time{}
-	a.refused = map[string]error{}
-	clear(a.asked)
-	clear(a.seen)
-	a.double.losses = nil
-	return nil
-}
-
 // stopMesh ends everything that runs because the node is a member.
 func (a *Agent) stopMesh(ctx context.Context, tincd bool) {
 	a.mu.Lock()

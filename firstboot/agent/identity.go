@@ -3,12 +3,10 @@ package agent
 import (
 	"bytes"
 	"context"
-
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -144,19 +142,6 @@ func (a *Agent) waitEntropy() {
 	if _, err := unix.Getrandom(b[:], unix.GRND_NONBLOCK); errors.Is(err, unix.EAGAIN) {
 		a.log.Warn("waiting for the kernel's random numbers: a board without a source of them takes a while at its first boot")
 	}
-}
-
-// emptyFolder removes what is in a folder.
-func emptyFolder(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
-	}
-	return errors.Join(errs...)
 }
 
 // spent wipes an invitation that was used, where it lies on a disk.

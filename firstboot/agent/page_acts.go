@@ -13,12 +13,12 @@ import (
 
 // Invitations implements page.Node.
 func (p pageNode) Invitations() []page.Invitation {
-	_, l, err := p.a.member()
+	m, err := p.a.member()
 	if err != nil {
 		return nil
 	}
 	var out []page.Invitation
-	for _, i := range l.List() {
+	for _, i := range m.ledger.List() {
 		v := i.Invitation
 		x := page.Invitation{ID: v.ID(), Expires: time.Unix(v.Expires, 0), Uses: v.Uses, Inviter: v.Role == membership.RoleInviter, Cancelled: i.Cancelled}
 		for _, u := range i.Used {

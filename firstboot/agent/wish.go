@@ -9,12 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"cloudy/firstboot/durable"
-	"cloudy/firstboot/nodeconfig"
 )
 
 // User is the account that the daemon runs as on a node.
@@ -129,23 +127,6 @@ func (a *Agent) carryOut(ctx context.Context, w Wish) error {
 	return errors.Join(errs...)
 }
 
-// forgetAll removes all that the agent ever kept but the identity, which goes
-// last and by itself.
-func (a *Agent) forgetAll() error {
-	entries, err := os.ReadDir(a.path(StateDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	var errs []error
-	for _, e := range entries {
-		if e.Name() != "identity.json" {
-			errs = append(errs, os.RemoveAll(a.statePath(e.Name())))
-		}
-	}
-	a.imported = false
-	return errors.Join(errs...)
-}
-
 // switchUnits starts and enables the units of services that are on, and stops
 // and disables those of the others.
 func (a *Agent) switchUnits(ctx context.Context) error {
@@ -188,50 +169,6 @@ func systemctl(ctx context.Context, args ...string) error {
 		return fmt.Errorf("systemctl %s: %w: %.300s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
 	}
 	return nil
-}
-
-// servicesFile holds what an owner chose: which services are on, by name.
-const servicesFile = "services.json"
-
-func (a *Agent) choices() map[string]bool {
-	out := map[string]bool{}
-	if err := durable.ReadJSON(a.statePath(servicesFile), &out); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		a.log.Warn("which services are on is lost, the image's choice counts", "error", err)
-	}
-	return out
-}
-
-func isOn(s nodeconfig.Service, choices map[string]bool) bool {
-	if on, ok := choices[s.Name]; ok {
-		return on
-	}
-	return s.Enabled
-}
-
-// SetService turns one of the node's services on or off, for good.
-func (a *Agent) SetService(ctx context.Context, name string, on bool) error {
-	if !slices.ContainsFunc(a.conf.Services, func(s nodeconfig.Service) bool { return s.Name == name }) {
-		var have []string
-		for _, s := range a.conf.Services {
-			have = append(have, s.Name)
-		}
-		if len(have) == 0 {
-			return fmt.Errorf("there is no service %s: the image has none that can be turned on", name)
-		}
-		return fmt.Errorf("there is no service %s; there are %s", name, strings.Join(have, ", "))
-	}
-	a.mu.Lock()
-	choices := a.choices()
-	choices[name] = on
-	err := durable.WriteJSON(a.statePath(servicesFile), choices)
-	delete(a.health, name)
-	a.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	err = a.wish(ctx, "services", Wish{Services: true})
-	a.rush()
-	return err
 }
 
 // readWish reads a file of the folder, through no link.

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
-	"unicode"
-	"unicode/utf8"
 
 	"cloudy/firstboot/nodeconfig"
 )
@@ -18,9 +16,7 @@ import (
 const (
 	maxEndpoints = 8
 	maxLinks     = 8
-	maxServices  = 64
-	maxTXT       = 16
-	maxTXTPair   = 200 // bytes of key, "=" and value; a TXT string holds 255 (RFC 6763, section 6.1)
+	maxServices  = nodeconfig.MaxAnnounced
 )
 
 // Node is what a node says of itself.
@@ -70,7 +66,6 @@ type Services struct {
 
 var (
 	hostForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	txtKey   = regexp.MustCompile(`^[\x20-\x3c\x3e-\x7e]{1,64}$`) // RFC 6763, section 6.4
 )
 
 // CheckRSA says whether der is a key that a node's tinc may have: PKCS #1,
@@ -132,9 +127,9 @@ func (r NodeRecord) Verify(m Mesh) (Node, []Certificate, error) {
 		return bad("port")
 	case len(n.Links) > maxLinks:
 		return bad("links")
-	case !printable(n.Agent, 40):
+	case !nodeconfig.Printable(n.Agent, 40):
 		return bad("version of the agent")
-	case !printable(n.Lot, 32):
+	case !nodeconfig.Printable(n.Lot, 32):
 		return bad("lot")
 	}
 	if _, err := CheckRSA(n.RSA); err != nil {
@@ -194,32 +189,8 @@ func VerifyServices(s Signed, m Mesh) (Services, error) {
 
 // Check says whether the service can be announced.
 func (s Service) Check() error {
-	switch {
-	case s.Name == "" || !printable(s.Name, 63):
-		return fmt.Errorf("service name %.70q: %w", s.Name, ErrFormat)
-	case !nodeconfig.ValidServiceType(s.Type):
-		return fmt.Errorf("service type %.40q: %w", s.Type, ErrFormat)
-	case s.Port == 0:
-		return fmt.Errorf("service %s without port: %w", s.Name, ErrFormat)
-	case len(s.TXT) > maxTXT:
-		return fmt.Errorf("service %s: %d TXT strings: %w", s.Name, len(s.TXT), ErrFormat)
-	}
-	for k, v := range s.TXT {
-		if !txtKey.MatchString(k) || len(k)+1+len(v) > maxTXTPair || !printable(v, maxTXTPair) {
-			return fmt.Errorf("service %s: TXT %.70q: %w", s.Name, k, ErrFormat)
-		}
+	if err := nodeconfig.CheckAnnouncement(s.Name, nodeconfig.Announce{Type: s.Type, Port: int(s.Port), TXT: s.TXT}); err != nil {
+		return fmt.Errorf("service %.70q: %w: %w", s.Name, err, ErrFormat)
 	}
 	return nil
-}
-
-func printable(s string, max int) bool {
-	if len(s) > max || !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if !unicode.IsPrint(r) {
-			return false
-		}
-	}
-	return true
 }

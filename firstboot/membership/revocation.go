@@ -3,6 +3,8 @@ package membership
 import (
 	"crypto/ed25519"
 	"fmt"
+
+	"cloudy/firstboot/nodeconfig"
 )
 
 // Revocation ends a membership, for good: the key never comes back.
@@ -38,7 +40,7 @@ func VerifyRevocation(s Signed, m Mesh) (Revocation, error) {
 	if r.Mesh != m.ID {
 		return Revocation{}, fmt.Errorf("revocation: %w", ErrMesh)
 	}
-	if !printable(r.Reason, 200) {
+	if !nodeconfig.Printable(r.Reason, 200) {
 		return Revocation{}, fmt.Errorf("revocation: reason: %w", ErrFormat)
 	}
 	return r, nil

@@ -17,7 +17,6 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
-	"time"
 )
 
 // Version is the format that this package writes.
@@ -102,49 +101,6 @@ var DefaultMDNSTypes = []string{
 	"_domain._udp", "_ntp._udp", "_xmpp-client._tcp", "_xmpp-server._tcp", "_mumble._tcp", "_rtsp._tcp", "_ipp._tcp",
 }
 
-// Service is a service that the node can offer, as the recipe has it.
-type Service struct {
-	Name        string    `json:"name"`
-	Description string    `json:"description,omitempty"`
-	Units       []string  `json:"units,omitempty"` // systemd units, started when the service is on
-	Enabled     bool      `json:"enabled,omitempty"`
-	Announce    *Announce `json:"announce,omitempty"`
-	Health      *Health   `json:"health,omitempty"`
-}
-
-// Announce is a DNS-SD announcement (RFC 6763).
-type Announce struct {
-	Type string            `json:"type"` // "_http._tcp"
-	Port int               `json:"port"`
-	TXT  map[string]string `json:"txt,omitempty"` // one TXT string for each pair
-}
-
-// Health is how a service is checked. One of HTTP, TCP, Unit and Command is set.
-type Health struct {
-	HTTP     string   `json:"http,omitempty"` // URL that answers 2xx or 3xx
-	TCP      int      `json:"tcp,omitempty"`  // port that accepts on the loopback
-	Unit     string   `json:"unit,omitempty"` // systemd unit that is active
-	Command  []string `json:"command,omitempty"`
-	Interval Duration `json:"interval,omitempty"`
-	Timeout  Duration `json:"timeout,omitempty"`
-}
-
-// Duration is a time.Duration that is text in JSON: "30s".
-type Duration time.Duration
-
-// MarshalText writes the duration as time.Duration.String does.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads what time.ParseDuration reads.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return err
-	}
-	*d = Duration(v)
-	return nil
-}
-
 // Default is the configuration of a node whose image has none.
 func Default() Config {
 	return Config{Version: Version}.WithDefaults()
@@ -180,13 +136,8 @@ func (c Config) WithDefaults() Config {
 var (
 	hostName      = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // RFC 1123 label
 	interfaceName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,14}$`)        // IFNAMSIZ is 16 with its NUL
-	serviceName   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]{0,62}$`)
-	serviceType   = regexp.MustCompile(`^_[A-Za-z0-9](?:[A-Za-z0-9-]{0,13}[A-Za-z0-9])?\._(tcp|udp)$`) // RFC 6335, section 5.1
 	networkName   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 )
-
-// ValidServiceType says whether t is a DNS-SD service type as RFC 6335 has it.
-func ValidServiceType(t string) bool { return serviceType.MatchString(t) }
 
 // ValidHostName says whether name is a host name of one label.
 func ValidHostName(name string) bool { return hostName.MatchString(name) }
@@ -252,35 +203,7 @@ func (c Config) Validate() error {
 			bad("mesh.mdns_types: %q is no service type", t)
 		}
 	}
-	seen := map[string]bool{}
-	for i, s := range c.Services {
-		if !serviceName.MatchString(s.Name) {
-			bad("services[%d].name: %q is no service name", i, s.Name)
-		}
-		if seen[s.Name] {
-			bad("services[%d].name: %q stands twice", i, s.Name)
-		}
-		seen[s.Name] = true
-		if a := s.Announce; a != nil {
-			if !ValidServiceType(a.Type) {
-				bad("services[%d].announce.type: %q is no service type", i, a.Type)
-			}
-			if a.Port < 1 || a.Port > 65535 {
-				bad("services[%d].announce.port: %d is no port", i, a.Port)
-			}
-		}
-		if h := s.Health; h != nil {
-			n := 0
-			for _, set := range []bool{h.HTTP != "", h.TCP != 0, h.Unit != "", len(h.Command) > 0} {
-				if set {
-					n++
-				}
-			}
-			if n != 1 {
-				bad("services[%d].health: %d of http, tcp, unit and command are set, not one", i, n)
-			}
-		}
-	}
+	errs = append(errs, c.checkServices()...)
 	return errors.Join(errs...)
 }
 

@@ -2,6 +2,7 @@ package nodeconfig
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,6 +38,14 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+func many() string {
+	var b strings.Builder
+	for i := range MaxAnnounced + 1 {
+		fmt.Fprintf(&b, `{"name":"s%d","announce":{"type":"_http._tcp","port":1}},`, i)
+	}
+	return b.String()
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, tt := range map[string]struct{ in, want string }{
 		"version":      {`{"version":2,"new":1}`, "unknown version"},
@@ -54,6 +63,14 @@ func TestParseRefuses(t *testing.T) {
 		"service type": {`{"version":1,"services":[{"name":"a","announce":{"type":"http","port":1}}]}`, "announce.type"},
 		"twice":        {`{"version":1,"services":[{"name":"a"},{"name":"a"}]}`, "twice"},
 		"health":       {`{"version":1,"services":[{"name":"a","health":{}}]}`, "health"},
+		"health port":  {`{"version":1,"services":[{"name":"a","health":{"tcp":70000}}]}`, "tcp"},
+		"health url":   {`{"version":1,"services":[{"name":"a","health":{"http":"file:///etc"}}]}`, "http"},
+		"health unit":  {`{"version":1,"services":[{"name":"a","health":{"unit":"--now"}}]}`, "unit"},
+		"health time":  {`{"version":1,"services":[{"name":"a","health":{"tcp":1,"timeout":"-1s"}}]}`, "timeout"},
+		"unit":         {`{"version":1,"services":[{"name":"a","units":["--root=/x"]}]}`, "units"},
+		"txt key":      {`{"version":1,"services":[{"name":"a","announce":{"type":"_http._tcp","port":1,"txt":{"a=b":""}}}]}`, "txt"},
+		"txt value":    {`{"version":1,"services":[{"name":"a","announce":{"type":"_http._tcp","port":1,"txt":{"a":"` + strings.Repeat("x", 300) + `"}}}]}`, "txt"},
+		"too many":     {`{"version":1,"services":[` + strings.TrimSuffix(many(), ",") + `]}`, "more than 64"},
 	} {
 		_, err := Parse([]byte(tt.in))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
