@@ -118,7 +118,8 @@ type Agent struct {
 	meeting  bool                     // members are being joined in the gossip
 	unmet    error                    // why that failed the last time
 
-	taught neighbours // the reconciler's alone
+	taught  neighbours // the reconciler's alone, as is
+	systemd notifier
 
 	forPage
 }
@@ -234,7 +235,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !a.conf.Page.Off {
 		go a.servePage(ctx)
 	}
-	var systemd notifier
 	for ctx.Err() == nil {
 		if err := a.doReset(ctx); err != nil {
 			a.log.Error("reset", "error", err)
@@ -243,7 +243,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		next := a.reconcile(ctx)
 		took := time.Since(began)
 		a.writeStatus()
-		systemd.tell(summary(a.Status()))
+		a.systemd.tell(summary(a.Status()))
 		select {
 		case <-ctx.Done():
 		case <-time.After(min(tick, max(time.Until(next), pauseMin))):

@@ -213,6 +213,7 @@ func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
 	client := join.Client{Private: a.id.Private()}
 	var errs []error
 	for to := range a.endpointsOf(ctx, v) {
+		a.systemd.notAsleep() // there may be many, each silent for half a minute
 		adm, err := client.Join(ctx, to, v, req)
 		if err != nil {
 			var ref *join.Refusal

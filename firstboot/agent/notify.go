@@ -16,12 +16,21 @@ type notifier struct {
 }
 
 func (n *notifier) tell(summary string) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" || summary == n.text && time.Since(n.at) < tick {
+	if summary == n.text && time.Since(n.at) < tick {
 		return
 	}
 	*n = notifier{summary, time.Now()}
-	text := "READY=1\nWATCHDOG=1\nSTATUS=" + summary + "\n"
+	notify("READY=1\nWATCHDOG=1\nSTATUS=" + summary + "\n")
+}
+
+// notAsleep tells the watchdog, in the middle of something long.
+func (n *notifier) notAsleep() { notify("WATCHDOG=1\n") }
+
+func notify(text string) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
 	c, err := net.Dial("unixgram", path)
 	if err != nil {
 		return

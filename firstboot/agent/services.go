@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"cloudy/firstboot/durable"
@@ -24,6 +26,10 @@ import (
 const (
 	healthInterval = 30 * time.Second
 	healthTimeout  = 5 * time.Second
+
+	// healthTimeoutMost is what a check may take whatever the recipe says: the
+	// stages wait for it, and systemd's watchdog for them.
+	healthTimeoutMost = time.Minute
 
 	// A service that is down may be starting, so it is looked at sooner; one
 	// that was started just now, at once.
@@ -37,75 +43,134 @@ type serviceHealth struct {
 	at   time.Time
 }
 
+// probesAtOnce bounds the checks that run at one time: each may be a program.
+const probesAtOnce = 8
+
 // stageServices starts the units of the services that are on and looks
-// whether each service answers.
+// whether each service answers. All that are due are asked at once: one that
+// hangs delays no other, and the stages behind it by its own timeout only.
 func (a *Agent) stageServices(ctx context.Context) (string, error) {
-	on, well := 0, 0
-	choices := a.choices()
-	for _, s := range a.conf.Services {
-		if !isOn(s, choices) {
-			continue
+	on := slices.DeleteFunc(slices.Clone(a.conf.Services), func(s nodeconfig.Service) bool { return !isOn(s, a.choices()) })
+	var due []nodeconfig.Service
+	a.mu.Lock()
+	for _, s := range on {
+		if h := a.health[s.Name]; time.Since(h.at) >= checkInterval(s, h.ok) {
+			due = append(due, s)
 		}
-		on++
-		a.mu.Lock()
-		h := a.health[s.Name]
-		a.mu.Unlock()
-		interval := healthInterval
-		if s.Health != nil {
-			interval = cmp.Or(time.Duration(s.Health.Interval), interval)
-		}
-		if !h.ok {
-			interval = min(interval, downInterval)
-		}
-		if time.Since(h.at) >= interval {
-			h = a.checkService(ctx, s)
-			a.mu.Lock()
-			if old := a.health[s.Name]; old.ok != h.ok || old.at.IsZero() {
-				a.log.Info("service "+s.Name, "up", h.ok, "detail", h.text)
-			}
-			a.health[s.Name] = h
-			a.mu.Unlock()
-		}
-		if h.ok {
+	}
+	a.mu.Unlock()
+	a.checkServices(ctx, due)
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	well := 0
+	a.mu.Lock()
+	for _, s := range on {
+		if a.health[s.Name].ok {
 			well++
 		}
 	}
-	return fmt.Sprintf("%d of %d services up", well, on), nil
+	a.mu.Unlock()
+	return fmt.Sprintf("%d of %d services up", well, len(on)), nil
 }
 
-// checkService starts a service where it does not run and probes it.
-// Nothing is up without a probe: a service without a check of its own is
-// asked for its announced port.
-func (a *Agent) checkService(ctx context.Context, s nodeconfig.Service) serviceHealth {
-	h := nodeconfig.Health{}
+func checkInterval(s nodeconfig.Service, up bool) time.Duration {
+	interval := healthInterval
 	if s.Health != nil {
-		h = *s.Health
-	} else if s.Announce != nil {
-		h.TCP = s.Announce.Port
+		interval = cmp.Or(time.Duration(s.Health.Interval), interval)
 	}
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.Timeout), healthTimeout)+5*time.Second)
-	defer cancel()
-	for _, unit := range s.Units {
-		if exec.CommandContext(ctx, "systemctl", "is-active", "--quiet", unit).Run() == nil {
+	if !up {
+		interval = min(interval, downInterval)
+	}
+	return interval
+}
+
+// checkServices starts what does not run, probes the rest and notes what came
+// out. Nothing is up without a probe: a service without a check of its own is
+// asked for its announced port.
+func (a *Agent) checkServices(ctx context.Context, due []nodeconfig.Service) {
+	down := inactive(ctx, due)
+	var failed error
+	if len(down) > 0 {
+		failed = a.wish(ctx, "services", Wish{Services: true})
+	}
+	slots := make(chan struct{}, probesAtOnce)
+	var probes sync.WaitGroup
+	for _, s := range due {
+		stopped := slices.IndexFunc(s.Units, func(u string) bool { return down[u] })
+		if stopped >= 0 && failed != nil {
+			a.noteHealth(ctx, s, serviceHealth{text: failed.Error(), at: time.Now()})
 			continue
 		}
-		if err := a.wish(ctx, "services", Wish{Services: true}); err != nil {
-			return serviceHealth{text: err.Error(), at: time.Now()}
-		}
-		if !a.privileged() {
+		if stopped >= 0 && !a.privileged() {
 			time.AfterFunc(settling, a.Wake)
-			return serviceHealth{text: unit + " is being started", at: time.Now().Add(settling - downInterval)}
+			a.noteHealth(ctx, s, serviceHealth{text: s.Units[stopped] + " is being started", at: time.Now().Add(settling - downInterval)})
+			continue
 		}
-		break // all of them were started
+		slots <- struct{}{}
+		probes.Go(func() {
+			defer func() { <-slots }()
+			h := serviceHealth{}
+			if err := probe(ctx, checkOf(s)); err != nil {
+				h.text = err.Error()
+			}
+			h.ok, h.at = h.text == "", time.Now()
+			a.noteHealth(ctx, s, h)
+		})
 	}
-	if err := probe(ctx, h); err != nil {
-		return serviceHealth{text: err.Error(), at: time.Now()}
+	probes.Wait()
+}
+
+func checkOf(s nodeconfig.Service) nodeconfig.Health {
+	switch {
+	case s.Health != nil:
+		return *s.Health
+	case s.Announce != nil:
+		return nodeconfig.Health{TCP: s.Announce.Port}
 	}
-	return serviceHealth{ok: true, at: time.Now()}
+	return nodeconfig.Health{}
+}
+
+// noteHealth keeps what a check found; one that the agent's end cut short
+// found nothing.
+func (a *Agent) noteHealth(ctx context.Context, s nodeconfig.Service, h serviceHealth) {
+	if ctx.Err() != nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if old := a.health[s.Name]; old.ok != h.ok || old.at.IsZero() {
+		a.log.Info("service "+s.Name, "up", h.ok, "detail", h.text)
+	}
+	a.health[s.Name] = h
+}
+
+// inactive returns the services' units that do not run.
+func inactive(ctx context.Context, list []nodeconfig.Service) map[string]bool {
+	var units []string
+	for _, s := range list {
+		units = append(units, s.Units...)
+	}
+	if len(units) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	// A line for each unit. The exit code is of them all.
+	out, _ := exec.CommandContext(ctx, "systemctl", append([]string{"is-active"}, units...)...).Output()
+	states := strings.Split(string(out), "\n")
+	down := map[string]bool{}
+	for i, u := range units {
+		// systemctl(1), is-active: these are what counts as active.
+		if i >= len(states) || !slices.Contains([]string{"active", "reloading", "refreshing"}, states[i]) {
+			down[u] = true
+		}
+	}
+	return down
 }
 
 func probe(ctx context.Context, h nodeconfig.Health) error {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(time.Duration(h.Timeout), healthTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(cmp.Or(time.Duration(h.Timeout), healthTimeout), healthTimeoutMost))
 	defer cancel()
 	switch {
 	case h.HTTP != "":
@@ -133,11 +198,37 @@ func probe(ctx context.Context, h nodeconfig.Health) error {
 			return fmt.Errorf("%s is not active", h.Unit)
 		}
 	case len(h.Command) > 0:
-		if out, err := exec.CommandContext(ctx, h.Command[0], h.Command[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w: %.200s", h.Command[0], err, bytes.TrimSpace(out))
-		}
+		return runCheck(ctx, h.Command)
 	}
 	return nil
+}
+
+// runCheck runs a check that is a program. When its time is over everything
+// that it started ends with it, and how much it says costs no memory.
+func runCheck(ctx context.Context, args []string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second // for the output of what left the group
+	var out beginning
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", args[0], err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+// beginning keeps the first 200 bytes of what is written to it.
+type beginning []byte
+
+// Write implements io.Writer.
+func (b *beginning) Write(p []byte) (int, error) {
+	*b = append(*b, p[:min(len(p), 200-len(*b))]...)
+	return len(p), nil
 }
 
 // servicesFile holds what an owner chose: which services are on, by name.
