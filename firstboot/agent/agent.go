@@ -69,6 +69,9 @@ type Agent struct {
 	seeds seed.Sources
 	tincd tinc.Supervisor
 
+	// privileged says whether the agent can do everything itself, as root.
+	privileged func() bool
+
 	running  bool // as the daemon
 	imported bool // the boot partition and the drives were looked at
 
@@ -150,6 +153,7 @@ func New(o Options) *Agent {
 		opts: o, conf: o.Config, log: slog.New(tee{o.Log.Handler(), lines}),
 		files:      identity.Files{Root: o.Root, State: StateDir},
 		seeds:      seed.Sources{Root: o.Root, State: StateDir, Baked: o.Config.Mesh.Invitation},
+		privileged: func() bool { return os.Geteuid() == 0 },
 		wake:       make(chan struct{}, 1),
 		rushed:     make(chan struct{}, 1),
 		fetching:   map[membership.Name]bool{},

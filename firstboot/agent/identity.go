@@ -13,16 +13,15 @@ import (
 
 	"cloudy/firstboot/durable"
 	"cloudy/firstboot/identity"
+	"cloudy/firstboot/membership"
 	"cloudy/firstboot/seed"
 )
 
 // Identity runs the first stage alone, as root, for the early unit.
 func (a *Agent) Identity(ctx context.Context) (string, error) {
-	if err := durable.Clean(a.path(StateDir)); err != nil {
-		return "", err
-	}
+	clean := durable.Clean(a.path(StateDir))
 	detail, err := a.makeIdentity(ctx)
-	return detail, errors.Join(err, a.files.Own(User, tincDir))
+	return detail, errors.Join(clean, err, a.files.Own(User, tincDir))
 }
 
 // stageIdentity gives the system what no other has. A daemon that is not root
@@ -78,7 +77,9 @@ func (a *Agent) makeIdentity(ctx context.Context) (string, error) {
 	}
 	id, rep, err := a.files.Ensure(ctx, func() error { return a.forgetMesh(ctx) })
 	if err != nil {
-		return "", err
+		// A disk that is full, or has lost the keys: who repairs it comes by SSH.
+		_, e := a.files.EnsureSSHKeys("cloudy")
+		return "", errors.Join(err, e)
 	}
 	if rep.Cloned {
 		given.HostName = "" // the other machine's
@@ -91,17 +92,14 @@ func (a *Agent) makeIdentity(ctx context.Context) (string, error) {
 	if host == "" {
 		host, force = "cloudy-"+string(id.Name())[1:7], false
 	}
-	host, err = a.files.EnsureHostName(host, force)
-	if err != nil {
-		return "", err
+	named, errName := a.files.EnsureHostName(host, force)
+	if errName == nil {
+		host = named
+		errName = a.setKernelHostName(host)
 	}
-	if err := a.setKernelHostName(host); err != nil {
-		return "", err
-	}
-	if _, err := a.files.EnsureMachineID(); err != nil {
-		return "", err
-	}
-	if _, err := a.files.EnsureSSHKeys(host); err != nil {
+	_, errID := a.files.EnsureMachineID()
+	_, errSSH := a.files.EnsureSSHKeys(host)
+	if err := errors.Join(errName, errID, errSSH); err != nil {
 		return "", err
 	}
 	return a.is(id, host), nil
@@ -146,11 +144,12 @@ func (a *Agent) waitEntropy() {
 
 // spent wipes an invitation that was used, where it lies on a disk.
 func (a *Agent) spent(ctx context.Context, s seed.Seed) error {
-	if a.privileged() || s.File == "" || a.seeds.Own(s) {
-		return errors.Join(a.seeds.Used(s), a.seeds.Wipe(s.Token), a.seeds.Forget())
+	if a.seeds.Own(s) {
+		return a.seeds.Used(s)
 	}
 	if err := a.seeds.Forget(); err != nil {
 		return err
 	}
-	return a.wish(ctx, "wipe", Wish{Wipe: s.Token})
+	// By itself: there may be several, and a wish is carried out later.
+	return a.wish(ctx, "wipe-"+membership.HashOf([]byte(s.Token)).Short(), Wish{Wipe: s.Token})
 }

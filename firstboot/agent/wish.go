@@ -45,10 +45,6 @@ const (
 	resetFactory  = "factory"
 )
 
-// privileged says whether the agent can do everything itself: as root, or
-// where the root folder is a test's.
-func (a *Agent) privileged() bool { return os.Geteuid() == 0 }
-
 // wish has something done that takes root. Without root it is done a little
 // later; who wishes looks at what came of it.
 func (a *Agent) wish(ctx context.Context, name string, w Wish) error {

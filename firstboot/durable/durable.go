@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // suffix marks a file that was being written. The star becomes random, so
@@ -20,7 +21,41 @@ const suffix = ".cloudy-tmp"
 // WriteFile replaces the file at path: beside it, synced, renamed, and the
 // folder synced. The mode is exact, whatever the umask. Folders on the way
 // are made with mode 0755.
-func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return write(path, data, func(f *os.File) error { return f.Chmod(mode) })
+}
+
+// Rewrite is WriteFile for a file that is there: it keeps its mode and owner.
+// The old content is overwritten before it is given up, as far as the medium
+// obeys: it held a secret.
+func Rewrite(path string, data []byte) error {
+	old, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	info, err := old.Stat()
+	if err != nil {
+		return err
+	}
+	err = write(path, data, func(f *os.File) error {
+		// The owner first: a change of it takes bits of the mode.
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
+			if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+		}
+		return f.Chmod(info.Mode().Perm())
+	})
+	if err != nil {
+		return err
+	}
+	_, err = old.WriteAt(make([]byte, info.Size()), 0)
+	return errors.Join(err, old.Sync())
+}
+
+// write writes a file that prepare gives its mode.
+func write(path string, data []byte, prepare func(*os.File) error) (err error) {
 	dir := filepath.Dir(path)
 	point(path, "begin")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -38,7 +73,7 @@ func WriteFile(path string, data []byte, mode fs.FileMode) (err error) {
 		}
 	}()
 	point(path, "created")
-	if err := f.Chmod(mode); err != nil {
+	if err := prepare(f); err != nil {
 		return err
 	}
 	if _, err := f.Write(data); err != nil {

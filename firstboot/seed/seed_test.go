@@ -6,12 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"cloudy/firstboot/membership"
+	"cloudy/firstboot/nodeconfig"
 )
 
 func token(t *testing.T, n byte) string {
@@ -43,6 +45,19 @@ func TestOrderAndWipe(t *testing.T) {
 	write("boot/firmware/cloudy.txt", "Benvinguda!\r\n"+token(t, 4)+"\r\n")
 	write("boot/efi/cloudy.txt", token(t, 4)) // the same again
 	write("boot/cloudy.txt", "nothing in here")
+	write("boot/firmware/cmdline.txt", "quiet cloudy.invite="+token(t, 3)+" splash\n")
+	write("boot/cmdline.txt", "quiet cloudy.invite="+token(t, 9)+" splash\n")
+	write("etc/credstore/cloudy.invitation", token(t, 2)+"\n")
+	write("etc/cloudy/node.json", `{"version": 1, "mesh": {"invitation": "`+token(t, 5)+`", "network": "x"}}`)
+	conf := filepath.Join(s.Root, "etc/cloudy/node.json")
+	if err := os.Chmod(conf, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(conf, 0, 12345); err != nil {
+			t.Fatal(err)
+		}
+	}
 
 	found := s.Find()
 	if len(found) != 5 {
@@ -59,15 +74,35 @@ func TestOrderAndWipe(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	// Wiped: typed in and the first file. What the kernel and systemd
-	// gave is not on disk, and the image is as it is.
+	// What the kernel, systemd and the agent's configuration have given is
+	// there as long as they run; on the disk nothing is.
 	left := s.Find()
-	if len(left) != 4 || left[0].Token != token(t, 2) || left[2].Origin != "cloudy.txt on the boot partition" {
+	if len(left) != 3 || left[0].Token != token(t, 2) || left[1].Origin != OriginKernel || left[2].Origin != OriginImage {
 		t.Errorf("left: %+v", left)
 	}
-	data, _ := os.ReadFile(filepath.Join(s.Root, "boot/firmware/cloudy.txt"))
-	if strings.Contains(string(data), "cloudy1.") || len(data) == 0 {
-		t.Errorf("the file says %q", data)
+	read := func(path string) string { data, _ := os.ReadFile(filepath.Join(s.Root, path)); return string(data) }
+	for _, path := range []string{"boot/firmware/cloudy.txt", "boot/efi/cloudy.txt"} {
+		if got := read(path); strings.Contains(got, "cloudy1.") || got == "" {
+			t.Errorf("%s says %q", path, got)
+		}
+	}
+	if got := read("boot/firmware/cmdline.txt"); !slices.Equal(strings.Fields(got), []string{"quiet", "splash"}) {
+		t.Errorf("the next command line is %q", got)
+	}
+	if got := read("boot/cmdline.txt"); !strings.Contains(got, token(t, 9)) {
+		t.Errorf("somebody else's is gone: %q", got)
+	}
+	if got := read("etc/credstore/cloudy.invitation"); got != "" {
+		t.Errorf("the credential says %q", got)
+	}
+	c, err := nodeconfig.Load(conf)
+	if err != nil || c.Mesh.Invitation != "" || c.Mesh.Network != "x" {
+		t.Errorf("the configuration is %+v, %v", c.Mesh, err)
+	}
+	// The daemon, who is not root, reads it by its group.
+	var st unix.Stat_t
+	if err := unix.Stat(conf, &st); err != nil || st.Mode&0o777 != 0o640 || os.Geteuid() == 0 && st.Gid != 12345 {
+		t.Errorf("mode %o, group %d, %v", st.Mode, st.Gid, err)
 	}
 }
 
