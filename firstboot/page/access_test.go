@@ -244,7 +244,8 @@ func TestGuestsOnlyRead(t *testing.T) {
 
 func TestGuessing(t *testing.T) {
 	var late atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(late.Load())) }
+	begun := time.Now() // and no later, however long this takes
+	now := func() time.Time { return begun.Add(time.Duration(late.Load())) }
 	s := serve(t, citizen(5), func(o *Options) { o.Now = now })
 	c := s.stranger()
 	for i := range guessesAtOnce {
@@ -263,6 +264,16 @@ func TestGuessing(t *testing.T) {
 	if r := c.login(Admin, "wrong password"); r.status != 401 {
 		t.Errorf("the right password did not clear the count: %d", r.status)
 	}
+	// Who can log in as guest has no more guesses at the admin's password.
+	for range guessesAtOnce - 1 {
+		c.login(Admin, "wrong password")
+	}
+	if r := c.login(Guest, s.guest); r.status != 303 {
+		t.Errorf("the guest: %d", r.status)
+	}
+	if r := c.login(Admin, "wrong password"); r.status != 429 {
+		t.Errorf("a guest's login cleared the count of the admin: %d", r.status)
+	}
 }
 
 func TestGuessers(t *testing.T) {
@@ -270,18 +281,18 @@ func TestGuessers(t *testing.T) {
 	l := limits{now: func() time.Time { return clock }}
 	addr := netip.MustParseAddr
 	for range guessesAtOnce {
-		l.guess(addr("2001:db8::1"))
-		l.guess(addr("fd00::1"))
+		l.guess(addr("2001:db8::1"), Admin)
+		l.guess(addr("fd00::1"), Admin)
 	}
 	for a, open := range map[string]bool{"2001:db8::2": false, "2001:db8:0:1::1": true, "fd00::1": false, "fd00::2": true, "10.0.0.1": true} {
-		if _, ok := l.guess(addr(a)); ok != open {
+		if _, ok := l.guess(addr(a), Admin); ok != open {
 			t.Errorf("%s may guess: %t", a, ok)
 		}
 	}
 	a := addr("10.1.0.0")
 	for range 3 * maxGuessers {
 		a = a.Next()
-		l.guess(a)
+		l.guess(a, "whoever "+a.String())
 	}
 	if len(l.list) > maxGuessers {
 		t.Errorf("%d guessers are kept", len(l.list))
@@ -319,6 +330,14 @@ func TestSessions(t *testing.T) {
 	}
 	if s.get(first, true) != nil || len(s.list) > maxSessions {
 		t.Errorf("%d sessions", len(s.list))
+	}
+	admin := s.begin(Admin)
+	for range maxSessions {
+		clock = clock.Add(time.Second)
+		s.begin(Guest)
+	}
+	if s.get(admin, true) == nil {
+		t.Error("guests ended the admin's session")
 	}
 }
 

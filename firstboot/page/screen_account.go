@@ -33,12 +33,11 @@ func (v *view) login() part {
 
 func (v *view) loginAct() (string, error) {
 	s := v.s
-	from := peer(v.r)
-	if wait, ok := s.limits.guess(from); !ok {
+	from, account := peer(v.r), v.form("account")
+	if wait, ok := s.limits.guess(from, account); !ok {
 		v.w.Header().Set("Retry-After", "20")
 		return "", &problem{message: mTooMany, args: []any{v.lang.duration(wait + 1e9)}, status: http.StatusTooManyRequests}
 	}
-	account := v.form("account")
 	// Not trimmed: a password may begin with a blank.
 	ok, err := s.o.Credentials.Check(account, v.r.PostForm.Get("password"))
 	if err != nil {
@@ -48,7 +47,7 @@ func (v *view) loginAct() (string, error) {
 		s.o.Log.Warn("page: wrong password", "from", from)
 		return "", &problem{message: mWrongPassword, status: http.StatusUnauthorized}
 	}
-	s.limits.right(from)
+	s.limits.right(from, account)
 	if t := sessionToken(v.r); t != "" {
 		s.sessions.end(t)
 	}
@@ -114,7 +113,7 @@ func (v *view) accountAct() (string, error) {
 		return "", fault(mPasswordsDiffer)
 	}
 	from := peer(v.r)
-	if wait, ok := v.s.limits.guess(from); !ok {
+	if wait, ok := v.s.limits.guess(from, Admin); !ok {
 		return "", &problem{message: mTooMany, args: []any{v.lang.duration(wait + 1e9)}, status: http.StatusTooManyRequests}
 	}
 	ok, err := v.s.o.Credentials.Check(Admin, now)
@@ -124,7 +123,7 @@ func (v *view) accountAct() (string, error) {
 	if !ok {
 		return "", fault(mWrongPassword)
 	}
-	v.s.limits.right(from)
+	v.s.limits.right(from, Admin)
 	if err := v.s.o.Credentials.Set(of, fresh); err != nil {
 		return "", err
 	}

@@ -6,14 +6,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 )
 
-// How long a session lives, and how many there are at once. They are in
-// memory alone: a restart of the agent ends them.
+// How long a session lives, and how many an account has at once: guests take no
+// place of the admin's. They are in memory alone: a restart of the agent ends
+// them.
 const (
 	sessionIdle = 2 * time.Hour
 	sessionLife = 24 * time.Hour
@@ -48,14 +50,18 @@ func (s *sessions) begin(account string) string {
 		s.list = map[[sha256.Size]byte]*session{}
 	}
 	var oldest [sha256.Size]byte
+	n := 0
 	for k, x := range s.list {
 		if x.over(now) {
 			delete(s.list, k)
-		} else if o := s.list[oldest]; o == nil || x.seen.Before(o.seen) {
-			oldest = k
+		} else if x.account == account {
+			n++
+			if o := s.list[oldest]; o == nil || x.seen.Before(o.seen) {
+				oldest = k
+			}
 		}
 	}
-	if len(s.list) >= maxSessions {
+	if n >= maxSessions {
 		delete(s.list, oldest)
 	}
 	s.list[sha256.Sum256([]byte(token))] = &session{account: account, csrf: newToken(), begun: now, seen: now}
@@ -123,24 +129,37 @@ const (
 	maxGuessers   = 2048
 )
 
-// limits counts wrong passwords by address.
+// limits counts wrong passwords by address and account: who knows the guest's
+// password has no more guesses at the admin's.
 type limits struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	list map[netip.Prefix]*rate.Limiter
+	list map[guesses]*rate.Limiter
+}
+
+type guesses struct {
+	from netip.Prefix
+	at   string // the account; "" for all that there are not
+}
+
+func guessesOf(from netip.Addr, account string) guesses {
+	if !slices.Contains(accounts, account) {
+		account = ""
+	}
+	return guesses{guesser(from), account}
 }
 
 // guess takes a guess of the address, or says how long it must wait. It is
 // taken before the password is looked at: many at once are many.
-func (l *limits) guess(from netip.Addr) (time.Duration, bool) {
+func (l *limits) guess(from netip.Addr, account string) (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.list == nil {
-		l.list = map[netip.Prefix]*rate.Limiter{}
+		l.list = map[guesses]*rate.Limiter{}
 	}
 	now := l.now()
-	k := guesser(from)
+	k := guessesOf(from, account)
 	x := l.list[k]
 	if x == nil {
 		if len(l.list) >= maxGuessers {
@@ -156,10 +175,10 @@ func (l *limits) guess(from netip.Addr) (time.Duration, bool) {
 }
 
 // right forgets the wrong guesses of an address that knew the password.
-func (l *limits) right(from netip.Addr) {
+func (l *limits) right(from netip.Addr, account string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.list, guesser(from))
+	delete(l.list, guessesOf(from, account))
 }
 
 // tidy forgets those who have waited long enough, or else anybody.
