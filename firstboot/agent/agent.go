@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -236,6 +237,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := durable.ReadJSON(a.statePath(publishedFile), &a.extra); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		a.log.Warn("services published by hand are lost", "error", err)
 	}
+	// One that cannot be announced would keep all others from it.
+	maps.DeleteFunc(a.extra, func(_ string, s membership.Service) bool { return s.Check() != nil })
 	if !a.conf.Page.Off {
 		go a.servePage(ctx)
 	}

@@ -92,6 +92,9 @@ func (a *Agent) enter(s *standing) error {
 	if certs[0].Key != a.id.Key() {
 		return fmt.Errorf("the membership is of %s: %w", certs[0].Key.Name(), membership.ErrChain)
 	}
+	if err := s.Keys.Check(); err != nil {
+		return err
+	}
 	r, skipped, err := roster.Open(mesh, a.statePath("roster"))
 	if err != nil {
 		return err

@@ -35,8 +35,12 @@ func (s Sources) Used(x Seed) error {
 	return s.Wipe(x.Token)
 }
 
-// Wipe is Used for a token, wherever it stands. Only root can.
+// Wipe is Used for a token, wherever it stands. Only root can; and since it does
+// so at the daemon's word, nothing but a whole invitation can be wiped.
 func (s Sources) Wipe(token string) error {
+	if token == "" || membership.FindToken(token) != token {
+		return errors.New("this is no invitation")
+	}
 	var errs []error
 	paths, contents := s.cards()
 	for i, path := range paths {
