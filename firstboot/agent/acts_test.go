@@ -12,7 +12,7 @@ import (
 )
 
 // rooted is an agent that is the root of a mesh, and runs nothing.
-func rooted(t *testing.T) *Agent {
+func rooted(t testing.TB) *Agent {
 	t.Helper()
 	a := wishful(t)
 	// Behind a test's back there may be no address to invite to.

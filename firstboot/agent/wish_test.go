@@ -11,7 +11,7 @@ import (
 	"cloudy/firstboot/nodeconfig"
 )
 
-func wishful(t *testing.T) *Agent {
+func wishful(t testing.TB) *Agent {
 	t.Helper()
 	a := New(Options{Root: t.TempDir(), Config: nodeconfig.Default(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	if err := os.MkdirAll(a.path(RunDir), 0o755); err != nil {
