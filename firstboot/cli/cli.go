@@ -47,18 +47,7 @@ type app struct {
 // Run runs the command line and returns the exit code.
 func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	a := &app{in: in, out: out, errs: errs}
-	root := &cobra.Command{
-		Use:           "cloudy-node",
-		Short:         "The node's part of a Cloudy mesh",
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Version:       version(),
-	}
-	root.PersistentFlags().StringVar(&a.root, "root", "/", "folder that stands for /")
-	root.PersistentFlags().MarkHidden("root")
-	root.AddCommand(a.runCmd(), a.identityCmd(), a.carryOutCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
-		a.approveCmd(true), a.approveCmd(false), a.servicesCmd(), a.searchCmd(), a.publishCmd(), a.unpublishCmd(),
-		a.revokeCmd(), a.resetCmd(), a.doctorCmd(), a.passwordCmd())
+	root := a.rootCmd()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
@@ -81,6 +70,22 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) 
 		return exitUsage
 	}
 	return exitFailed
+}
+
+func (a *app) rootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "cloudy-node",
+		Short:         "The node's part of a Cloudy mesh",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       version(),
+	}
+	root.PersistentFlags().StringVar(&a.root, "root", "/", "folder that stands for /")
+	root.PersistentFlags().MarkHidden("root")
+	root.AddCommand(a.runCmd(), a.identityCmd(), a.carryOutCmd(), a.statusCmd(), a.inviteCmd(), a.joinCmd(), a.membersCmd(),
+		a.approveCmd(true), a.approveCmd(false), a.servicesCmd(), a.searchCmd(), a.publishCmd(), a.unpublishCmd(),
+		a.revokeCmd(), a.resetCmd(), a.doctorCmd(), a.passwordCmd())
+	return root
 }
 
 // sources is a digest of the sources, which scripts/agents has the linker put

@@ -16,17 +16,18 @@ func (a *app) doctorCmd() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "doctor", Short: "Look for what is wrong with this node, and say what to do", Args: cobra.NoArgs,
-		Long:    "Looks at what the node needs: tincd, the tun device, Avahi, clock, random numbers, ports, network and mesh.\nIt changes nothing, and works without a running agent. The exit code is 1 when something is bad.",
+		Long:    "Looks at what the node needs: configuration, keys, tincd, the tun device, Avahi, clock, random numbers, room, ports, page,\nnetwork, mesh and services.\nIt changes nothing, and works without a running agent. The exit code is 1 when something is bad.",
 		Example: "  cloudy-node doctor",
 		RunE: func(c *cobra.Command, _ []string) error {
-			conf, err := nodeconfig.Load(filepath.Join(a.root, nodeconfig.Path))
-			if err != nil {
-				return err
+			h := doctor.Host{Root: a.root}
+			h.Config, h.ConfigErr = nodeconfig.Load(filepath.Join(a.root, nodeconfig.Path))
+			if h.ConfigErr != nil {
+				h.Config = nodeconfig.Default()
 			}
-			h := doctor.Host{Root: a.root, Config: conf}
 			var s agent.Status
-			if err := a.talk(c.Context(), "GET", "/status", nil, &s); err == nil {
+			if h.AgentErr = a.talk(c.Context(), "GET", "/status", nil, &s); h.AgentErr == nil {
 				h.Status = &s
+				a.talk(c.Context(), "GET", "/own", nil, &h.Services)
 			}
 			list := doctor.Run(c.Context(), h)
 			if asJSON {

@@ -214,7 +214,11 @@ func (a *app) joinCmd() *cobra.Command {
 				}
 				text = string(data)
 			}
-			return a.talk(c.Context(), "POST", "/join", text, nil)
+			if err := a.talk(c.Context(), "POST", "/join", text, nil); err != nil {
+				return err
+			}
+			fmt.Fprintln(a.errs, "The invitation is being tried; cloudy-node status --wait tells when the node is in the mesh.")
+			return nil
 		},
 	}
 }

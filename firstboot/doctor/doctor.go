@@ -4,8 +4,10 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -17,7 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"cloudy/firstboot/agent"
+	"cloudy/firstboot/identity"
 	"cloudy/firstboot/nodeconfig"
+	"cloudy/firstboot/page"
 )
 
 // State is how a check came out.
@@ -40,9 +44,12 @@ type Check struct {
 
 // Host is what is looked at.
 type Host struct {
-	Root   string // "/" on a node
-	Config nodeconfig.Config
-	Status *agent.Status // of the running agent, or nil
+	Root      string // "/" on a node
+	Config    nodeconfig.Config
+	ConfigErr error              // why Config is the default and not the image's
+	Status    *agent.Status      // of the running agent, or nil
+	AgentErr  error              // why there is none
+	Services  []agent.OwnService // as the agent tells
 }
 
 func ok(name, format string, args ...any) Check {
@@ -51,26 +58,60 @@ func ok(name, format string, args ...any) Check {
 
 // Run makes all checks.
 func Run(ctx context.Context, h Host) []Check {
-	return []Check{h.agent(), h.tincd(ctx), h.tun(), h.ip(), h.avahi(ctx), h.clock(), h.entropy(), h.state(), h.ports(), h.network(), h.mesh()}
+	return []Check{
+		h.config(), h.agent(), h.keys(), h.tincd(ctx), h.tun(), h.ip(), h.avahi(ctx), h.clock(), h.entropy(), h.state(), h.ports(), h.page(ctx), h.network(),
+		h.mesh(), h.services(),
+	}
 }
 
 func (h Host) path(p string) string { return filepath.Join(h.Root, p) }
 
+func (h Host) config() Check {
+	path := h.path(nodeconfig.Path)
+	switch {
+	case errors.Is(h.ConfigErr, fs.ErrPermission):
+		return Check{"configuration", Warn, h.ConfigErr.Error(), "run cloudy-node doctor as root"}
+	case h.ConfigErr != nil:
+		return Check{"configuration", Bad, h.ConfigErr.Error(), "mend " + path + ", or move it away to have the defaults; then systemctl restart cloudy-node"}
+	}
+	return ok("configuration", "%s is right, or not there", path)
+}
+
 func (h Host) agent() Check {
-	if h.Status == nil {
+	switch {
+	case errors.Is(h.AgentErr, fs.ErrPermission):
+		return Check{"agent", Warn, "this user may not ask the agent", "run cloudy-node doctor as root, or join the group cloudy"}
+	case h.Status == nil:
 		return Check{"agent", Bad, "the agent does not answer", "if it was not started just now: systemctl start cloudy-node; look why it ended: journalctl -u cloudy-node"}
 	}
 	for _, s := range h.Status.Stages {
-		switch s.State {
-		case agent.Failed:
+		switch {
+		case s.State == agent.Failed:
 			return Check{"agent", Bad, s.Name + ": " + s.Error, fmt.Sprintf("it tries again by itself, next at %s", s.Next.Format(time.TimeOnly))}
-		case agent.Refused:
+		case s.State == agent.Refused && h.Status.Network != "":
+			return Check{"agent", Bad, s.Name + ": " + s.Error, "cloudy-node reset, and then cloudy-node join with a new invitation"}
+		case s.State == agent.Refused:
 			return Check{"agent", Bad, s.Name + ": " + s.Error, "ask for a new invitation and give it to cloudy-node join"}
-		case agent.Waiting:
+		case s.State == agent.Waiting:
 			return Check{"agent", Warn, s.Name + ": " + s.Error, "nothing is broken; it goes on when what it waits for is there"}
 		}
 	}
 	return ok("agent", "every stage is done or under way")
+}
+
+func (h Host) keys() Check {
+	id, err := identity.Files{Root: h.Root, State: agent.StateDir}.Load()
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return Check{"keys", Warn, "this user may not see them", "run cloudy-node doctor as root"}
+	case errors.Is(err, fs.ErrNotExist):
+		return Check{"keys", Bad, "this node has no keys yet", "they are made at boot: systemctl restart cloudy-identity; journalctl -u cloudy-identity says what hinders it"}
+	case err != nil:
+		return Check{"keys", Bad, err.Error(), "bring the file back from a backup, or cloudy-node reset --identity: the node is another one then, and must be invited anew"}
+	case h.Status != nil && h.Status.Doubled:
+		return Check{"keys", Warn, "another machine has, or lately had, this node's keys", "was its card copied? One of the two has taken new keys by itself, and needs an invitation"}
+	}
+	return ok("keys", "%s", id.Name())
 }
 
 func (h Host) tincd(ctx context.Context) Check {
@@ -151,13 +192,13 @@ func (h Host) entropy() Check {
 
 func (h Host) state() Check {
 	dir := h.path(agent.StateDir)
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
 		return Check{"state", Bad, dir + ": " + err.Error(), "it is made at boot: systemctl restart cloudy-identity"}
 	}
-	free := uint64(fs.Bavail) * uint64(fs.Bsize)
+	free := uint64(st.Bavail) * uint64(st.Bsize)
 	switch {
-	case fs.Flags&unix.ST_RDONLY != 0:
+	case st.Flags&unix.ST_RDONLY != 0:
 		return Check{"state", Bad, dir + " is read-only", "the card may be worn out: look at dmesg, and run fsck from another machine"}
 	case free < 8<<20:
 		return Check{"state", Bad, fmt.Sprintf("%s has %d kB left", dir, free>>10), "make room: journalctl --vacuum-size=50M, apt-get clean"}
@@ -185,6 +226,44 @@ func (h Host) ports() Check {
 		}
 	}
 	return ok("ports", "%d and %d", m.TincPort, m.JoinPort)
+}
+
+// page looks whether the node's page is where it should be.
+func (h Host) page(ctx context.Context) Check {
+	port := h.Config.Page.TLSPort
+	switch {
+	case h.Config.Page.Off:
+		return ok("page", "off, as the image says")
+	case h.Status == nil:
+		return ok("page", "not looked at without the agent")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // who it is matters, not who says so
+	c, err := d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return Check{"page", Bad, fmt.Sprintf("nothing answers at port %d: %v", port, err), fmt.Sprintf("does another program have port %d or %d? ss -tlnp; journalctl -u cloudy-node says why", h.Config.Page.HTTPPort, port)}
+	}
+	defer c.Close()
+	of := c.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.Organization
+	if len(of) == 0 || !strings.HasPrefix(of[0], page.Organization) {
+		return Check{"page", Bad, fmt.Sprintf("another program answers at port %d", port), fmt.Sprintf("find it: ss -tlnp 'sport = :%d'", port)}
+	}
+	return ok("page", "https, port %d; cloudy-node password tells how to log in", port)
+}
+
+// services looks whether what is on answers.
+func (h Host) services() Check {
+	var down []string
+	for _, s := range h.Services {
+		if s.On && !s.Up && !s.Checked.IsZero() {
+			down = append(down, s.Name+": "+s.Problem)
+		}
+	}
+	if len(down) > 0 {
+		return Check{"services", Warn, strings.Join(down, "; "), "they are not announced while they do not answer: look at systemctl status and journalctl of their units, or turn them off: cloudy-node services off NAME"}
+	}
+	return ok("services", "all that are on answer")
 }
 
 func (h Host) network() Check {

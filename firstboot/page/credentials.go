@@ -99,6 +99,10 @@ func OpenCredentials(path, owner, host string, demo bool) (*Credentials, error) 
 // any board's clock and ends after any board's life: its hash is what counts.
 var certificateLife = [2]time.Time{time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2049, 12, 31, 0, 0, 0, 0, time.UTC)}
 
+// Organization begins the organization in the certificate; the node's name
+// ends it.
+const Organization = "Cloudy node "
+
 func (c *Credentials) make(owner, host string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader) // browsers take no Ed25519
 	if err != nil {
@@ -113,7 +117,7 @@ func (c *Credentials) make(owner, host string) error {
 		names = append(names, host, host+".local")
 	}
 	t := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: host, Organization: []string{"Cloudy node " + owner}},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: host, Organization: []string{Organization + owner}},
 		NotBefore: certificateLife[0], NotAfter: certificateLife[1],
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true, DNSNames: names, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
