@@ -60,7 +60,8 @@ type Roster struct {
 
 	mu      sync.RWMutex
 	members map[membership.Name]Member
-	revoked map[membership.Hash]revocation // by digest
+	whose   map[membership.Hash]membership.Name // the members' records and lists, by digest
+	revoked map[membership.Hash]revocation      // by digest
 	version uint64
 	sorted  []Member // of this version, nil: to be made
 	kept    kept     // the last answer of Keeps
@@ -75,7 +76,8 @@ type revocation struct {
 // out, and told by name in the second value: they may be damaged, or of a
 // member who is out by now.
 func Open(mesh membership.Mesh, dir string) (*Roster, []error, error) {
-	r := &Roster{mesh: mesh, dir: dir, members: map[membership.Name]Member{}, revoked: map[membership.Hash]revocation{}}
+	r := Memory(mesh)
+	r.dir = dir
 	var skipped []error
 	for _, d := range []string{"nodes", "services", "revocations"} {
 		path := filepath.Join(dir, d)
@@ -119,7 +121,7 @@ func Open(mesh membership.Mesh, dir string) (*Roster, []error, error) {
 
 // Memory is a roster that is not on disk: it is gone with the process.
 func Memory(mesh membership.Mesh) *Roster {
-	return &Roster{mesh: mesh, members: map[membership.Name]Member{}, revoked: map[membership.Hash]revocation{}}
+	return &Roster{mesh: mesh, members: map[membership.Name]Member{}, whose: map[membership.Hash]membership.Name{}, revoked: map[membership.Hash]revocation{}}
 }
 
 // Mesh returns the mesh.
@@ -130,7 +132,7 @@ func (r *Roster) Mesh() membership.Mesh { return r.mesh }
 func (r *Roster) AddNode(rec membership.NodeRecord) (bool, error) { return r.addNode(rec, true) }
 
 func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
-	if r.has(rec) {
+	if m, ok := r.owner(rec.Record); ok && m.Record.Equal(rec) {
 		return false, nil
 	}
 	n, certs, err := rec.Verify(r.mesh)
@@ -157,6 +159,8 @@ func (r *Roster) addNode(rec membership.NodeRecord, save bool) (bool, error) {
 			return false, err
 		}
 	}
+	delete(r.whose, old.Record.Record.Digest())
+	r.whose[rec.Record.Digest()] = name
 	r.members[name] = Member{
 		Node: n, Certs: certs, Record: rec, Services: old.Services, Signed: old.Signed,
 		Address4: r.mesh.Address4(n.Key, n.Salt), Address6: r.mesh.Address6(n.Key), name: name,
@@ -178,23 +182,21 @@ func (r *Roster) Version() uint64 {
 	return r.version
 }
 
-// has says whether that very record is known: it was verified then.
-func (r *Roster) has(rec membership.NodeRecord) bool {
+// owner returns the member that has said what s says. What is the very same as
+// what it has was verified then; the digest alone is not of the signature.
+func (r *Roster) owner(s membership.Signed) (Member, bool) {
+	digest := s.Digest()
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for _, m := range r.members {
-		if m.Record.Equal(rec) {
-			return true
-		}
-	}
-	return false
+	m, ok := r.members[r.whose[digest]]
+	return m, ok
 }
 
 // AddServices verifies a list of services of a known member and takes it in.
 func (r *Roster) AddServices(s membership.Signed) (bool, error) { return r.addServices(s, true) }
 
 func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
-	if r.hasServices(s) {
+	if m, ok := r.owner(s); ok && m.Services != nil && m.Signed.Equal(s) {
 		return false, nil
 	}
 	list, err := membership.VerifyServices(s, r.mesh)
@@ -216,21 +218,12 @@ func (r *Roster) addServices(s membership.Signed, save bool) (bool, error) {
 			return false, err
 		}
 	}
+	delete(r.whose, m.Signed.Digest())
+	r.whose[s.Digest()] = name
 	m.Services, m.Signed = &list, s
 	r.members[name] = m
 	r.changed()
 	return true, nil
-}
-
-func (r *Roster) hasServices(s membership.Signed) bool {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	for _, m := range r.members {
-		if m.Services != nil && m.Signed.Equal(s) {
-			return true
-		}
-	}
-	return false
 }
 
 // AddRevocation verifies a revocation, takes it in and puts out whom it
@@ -275,6 +268,8 @@ func (r *Roster) addRevocation(s membership.Signed, save bool) (bool, error) {
 	for name, m := range r.members {
 		if _, out := membership.Revoked(r.mesh, m.Certs, list); out {
 			delete(r.members, name)
+			delete(r.whose, m.Record.Record.Digest())
+			delete(r.whose, m.Signed.Digest())
 			if err := r.removeFiles(name); err != nil {
 				return true, err
 			}

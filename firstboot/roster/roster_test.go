@@ -248,3 +248,59 @@ func TestAmong(t *testing.T) {
 		t.Error("who is no candidate is among the first")
 	}
 }
+
+// TestKnown: what is known is not verified again, and nothing else is taken for
+// it: not the same words with another signature, nor what was known before.
+func TestKnown(t *testing.T) {
+	w := newWorld(t, "100.64.0.0/10")
+	var recs []membership.NodeRecord
+	var lists []membership.Signed
+	for seq := range uint64(3) {
+		w.node(1, seq+1, nil)
+		m, _ := w.Get(pub(1).Name())
+		recs = append(recs, m.Record)
+		list, err := membership.SignServices(key(1), membership.Services{Mesh: w.mesh.ID, Seq: seq + 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if news, err := w.AddServices(list); err != nil || !news {
+			t.Fatalf("%t, %v", news, err)
+		}
+		lists = append(lists, list)
+	}
+	if len(w.whose) != 2 {
+		t.Errorf("%d statements of one member are kept", len(w.whose))
+	}
+	for i := range recs {
+		if _, ok := w.owner(recs[i].Record); ok != (i == 2) {
+			t.Errorf("record %d is known: %t", i+1, ok)
+		}
+		news, err := w.AddNode(recs[i])
+		more, err2 := w.AddServices(lists[i])
+		if news || more || err != nil || err2 != nil {
+			t.Errorf("again: %t, %v, %t, %v", news, err, more, err2)
+		}
+	}
+	forged := recs[2]
+	forged.Record.Sig = slices.Clone(forged.Record.Sig)
+	forged.Record.Sig[5]++
+	if _, err := w.AddNode(forged); !errors.Is(err, membership.ErrSignature) {
+		t.Errorf("another signature: %v", err)
+	}
+	list := lists[2]
+	list.Sig = slices.Clone(list.Sig)
+	list.Sig[5]++
+	if _, err := w.AddServices(list); !errors.Is(err, membership.ErrSignature) {
+		t.Errorf("another signature: %v", err)
+	}
+	rev, err := membership.SignRevocation(key(0), membership.Revocation{Mesh: w.mesh.ID, Key: pub(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddRevocation(rev); err != nil || len(w.whose) != 0 {
+		t.Errorf("%v, and %d statements of nobody are kept", err, len(w.whose))
+	}
+	if _, err := w.AddNode(recs[2]); !errors.Is(err, membership.ErrRevoked) {
+		t.Errorf("of one who is out: %v", err)
+	}
+}
