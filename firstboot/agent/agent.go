@@ -88,6 +88,7 @@ type Agent struct {
 	mu       sync.Mutex
 	status   Status
 	id       *identity.Identity
+	asker    *join.Client // with the keys of id
 	host     string
 	standing *standing
 	certs    []membership.Certificate // of standing.Chain

@@ -146,7 +146,7 @@ type visit struct {
 	*join.Session
 	name   membership.Name
 	roster *roster.Roster
-	client join.Client
+	client *join.Client
 	to     netip.AddrPort
 }
 
@@ -162,7 +162,7 @@ func (a *Agent) visit(p gossip.Peer) (*visit, error) {
 	if m, ok := v.roster.Get(p.Name); ok {
 		port = m.Node.JoinPort
 	}
-	v.client, v.to = join.Client{Private: a.id.Private()}, netip.AddrPortFrom(p.Addr, port)
+	v.client, v.to = a.client(), netip.AddrPortFrom(p.Addr, port)
 	var err error
 	v.Session, err = v.client.Visit(v.to, p.Name)
 	return &v, err

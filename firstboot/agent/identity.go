@@ -13,6 +13,7 @@ import (
 
 	"cloudy/firstboot/durable"
 	"cloudy/firstboot/identity"
+	"cloudy/firstboot/join"
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/seed"
 )
@@ -59,10 +60,17 @@ func (a *Agent) is(id *identity.Identity, host string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.id == nil || a.id.Name() != id.Name() || !bytes.Equal(a.id.RSAPublic(), id.RSAPublic()) || a.id.Copied != id.Copied {
-		a.id = id
+		a.id, a.asker = id, join.NewClient(id.Private())
 	}
 	a.host, a.status.Host, a.becoming = host, host, ""
 	return fmt.Sprintf("%s, %s", host, id.Name())
+}
+
+// client asks members as who the node is now.
+func (a *Agent) client() *join.Client {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.asker
 }
 
 func (a *Agent) makeIdentity(ctx context.Context) (string, error) {

@@ -213,7 +213,7 @@ func (a *Agent) tryInvitation(ctx context.Context, s seed.Seed) error {
 		Invite: s.Token, RSA: a.id.RSAPublic(), Host: a.host,
 		Endpoints: local, TincPort: uint16(m.TincPort), JoinPort: uint16(m.JoinPort),
 	}
-	client := join.Client{Private: a.id.Private()}
+	client := a.client()
 	var errs []error
 	for to := range a.endpointsOf(ctx, v) {
 		a.systemd.notAsleep() // there may be many, each silent for half a minute

@@ -163,7 +163,7 @@ const (
 // tell gives a member this node's record, at one of its addresses. Where it
 // did not take it, again says that there will be a better one at once.
 func (a *Agent) tell(ctx context.Context, m roster.Member, rec membership.NodeRecord) (ok, again bool) {
-	client := join.Client{Private: a.id.Private()}
+	client := a.client()
 	for _, e := range m.Node.Endpoints {
 		w, err := client.Return(ctx, netip.AddrPortFrom(e, m.Node.JoinPort), m.Node.Key, rec)
 		if err == nil {

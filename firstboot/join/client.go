@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"cloudy/firstboot/membership"
@@ -23,9 +24,16 @@ const (
 	connectTimeout = 8 * time.Second
 )
 
-// Client speaks to the endpoints of members.
+// Client speaks to the endpoints of members. A node has one: its certificate is
+// made once for all connections.
 type Client struct {
-	Private ed25519.PrivateKey
+	private     ed25519.PrivateKey
+	certificate func() (tls.Certificate, error)
+}
+
+// NewClient returns the client of the node with that key.
+func NewClient(private ed25519.PrivateKey) *Client {
+	return &Client{private, sync.OnceValues(func() (tls.Certificate, error) { return certificate(private) })}
 }
 
 // Session is a connection to one member's endpoint, for several requests.
@@ -36,11 +44,12 @@ type Session struct {
 
 // open prepares a session; curves nil are Go's. It connects with the first
 // request, and gives away nothing before the endpoint proved its key.
-func (c Client) open(to netip.AddrPort, want func(membership.Key) bool, curves []tls.CurveID) (*Session, error) {
-	conf, err := clientTLS(c.Private, want)
+func (c *Client) open(to netip.AddrPort, want func(membership.Key) bool, curves []tls.CurveID) (*Session, error) {
+	cert, err := c.certificate()
 	if err != nil {
 		return nil, err
 	}
+	conf := clientTLS(cert, want)
 	conf.CurvePreferences = curves
 	return &Session{to, http.Client{
 		Transport: &http.Transport{
@@ -96,7 +105,7 @@ func (s *Session) do(ctx context.Context, method, path string, body, out any) er
 }
 
 // once is a session of one request.
-func (c Client) once(ctx context.Context, to netip.AddrPort, want func(membership.Key) bool, method, path string, body, out any) error {
+func (c *Client) once(ctx context.Context, to netip.AddrPort, want func(membership.Key) bool, method, path string, body, out any) error {
 	s, err := c.open(to, want, nil)
 	if err != nil {
 		return err
@@ -114,8 +123,8 @@ type Admission struct {
 
 // Join asks at one endpoint. A *Refusal is the member's answer; any other
 // error is one of the way there, or of an answer that does not verify.
-func (c Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invitation, j membership.Join) (Admission, error) {
-	req, err := membership.SignJoin(c.Private, j)
+func (c *Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invitation, j membership.Join) (Admission, error) {
+	req, err := membership.SignJoin(c.private, j)
 	if err != nil {
 		return Admission{}, err
 	}
@@ -124,7 +133,7 @@ func (c Client) Join(ctx context.Context, to netip.AddrPort, v membership.Invita
 	if err := c.once(ctx, to, issuer, "POST", "/v1/join", Request{req}, &w); err != nil {
 		return Admission{}, err
 	}
-	return admission(w, membership.KeyOf(c.Private), v, j)
+	return admission(w, membership.KeyOf(c.private), v, j)
 }
 
 // admission verifies what an inviter answered to key.
@@ -148,7 +157,7 @@ func admission(w Welcome, key membership.Key, v membership.Invitation, j members
 
 // Return tells a member of this node's record; want is the member's key. The
 // answer's records are verified by who takes them into a roster.
-func (c Client) Return(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) (Welcome, error) {
+func (c *Client) Return(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) (Welcome, error) {
 	var w Welcome
 	err := c.once(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/return", Return{rec}, &w)
 	return w, err
@@ -156,14 +165,14 @@ func (c Client) Return(ctx context.Context, to netip.AddrPort, want membership.K
 
 // Show gives a member a record of its own key that is newer than what it said
 // itself; want is its key.
-func (c Client) Show(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) error {
+func (c *Client) Show(ctx context.Context, to netip.AddrPort, want membership.Key, rec membership.NodeRecord) error {
 	return c.once(ctx, to, func(k membership.Key) bool { return k == want }, "POST", "/v1/double", Return{rec}, &Welcome{})
 }
 
 // Visit prepares to fetch from a member over the mesh. What is fetched is
 // signed and for everybody, so that the key exchange need not outlast quantum
 // computers: without that it takes half the bytes.
-func (c Client) Visit(to netip.AddrPort, name membership.Name) (*Session, error) {
+func (c *Client) Visit(to netip.AddrPort, name membership.Name) (*Session, error) {
 	return c.open(to, func(k membership.Key) bool { return k.Name() == name }, []tls.CurveID{tls.X25519})
 }
 

@@ -126,7 +126,7 @@ func (w *world) invite(o Offer) (string, membership.Invitation) {
 
 func (w *world) join(private ed25519.PrivateKey, token string, v membership.Invitation) (Admission, error) {
 	w.pass(10 * time.Second) // the rate limit is another test's
-	return Client{private}.Join(w.t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "n", TincPort: 655, JoinPort: 7655})
+	return NewClient(private).Join(w.t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "n", TincPort: 655, JoinPort: 7655})
 }
 
 func wantCode(t *testing.T, err error, code string) {
@@ -246,18 +246,18 @@ func TestJoinRefused(t *testing.T) {
 		}
 		w.pass(time.Minute)
 		var out Welcome
-		err = Client{newKey()}.once(t.Context(), w.at, func(k membership.Key) bool { return k == v.Issuer }, "POST", "/v1/join", Request{signed}, &out)
+		err = NewClient(newKey()).once(t.Context(), w.at, func(k membership.Key) bool { return k == v.Issuer }, "POST", "/v1/join", Request{signed}, &out)
 		wantCode(t, err, CodeSignature)
 	})
 	t.Run("host name with a line break", func(t *testing.T) {
 		token, v := w.invite(Offer{})
 		w.pass(time.Minute)
-		_, err := Client{newKey()}.Join(t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "a\nConnectTo = evil", TincPort: 1, JoinPort: 1})
+		_, err := NewClient(newKey()).Join(t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "a\nConnectTo = evil", TincPort: 1, JoinPort: 1})
 		wantCode(t, err, CodeMalformed)
 	})
 	t.Run("large body", func(t *testing.T) {
 		w.pass(time.Minute)
-		err := Client{newKey()}.once(t.Context(), w.at, func(membership.Key) bool { return true }, "POST", "/v1/join", strings.Repeat("x", maxRequest), &struct{}{})
+		err := NewClient(newKey()).once(t.Context(), w.at, func(membership.Key) bool { return true }, "POST", "/v1/join", strings.Repeat("x", maxRequest), &struct{}{})
 		if err == nil {
 			t.Error("a body over the limit is taken")
 		}
@@ -283,7 +283,7 @@ func TestFlood(t *testing.T) {
 	token, v := w.invite(Offer{})
 	limited := false
 	for range 15 {
-		_, err := Client{newKey()}.Join(t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "n", TincPort: 1, JoinPort: 1})
+		_, err := NewClient(newKey()).Join(t.Context(), w.at, v, membership.Join{Invite: token, RSA: rsaDER(), Host: "n", TincPort: 1, JoinPort: 1})
 		var ref *Refusal
 		limited = limited || errors.As(err, &ref) && ref.Code == CodeBusy && !ref.Permanent()
 	}
@@ -313,7 +313,7 @@ func TestReturn(t *testing.T) {
 	}
 	root := membership.KeyOf(w.private)
 	w.pass(time.Minute)
-	if _, err := (Client{private}).Return(t.Context(), w.at, root, rec); err != nil {
+	if _, err := NewClient(private).Return(t.Context(), w.at, root, rec); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := w.state.Roster.Get(membership.KeyOf(private).Name()); !ok || w.heard == 0 {
@@ -325,23 +325,23 @@ func TestReturn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = Client{private}.Return(t.Context(), w.at, root, twin)
+	_, err = NewClient(private).Return(t.Context(), w.at, root, twin)
 	wantCode(t, err, CodeDouble)
 	var double *Refusal
 	if errors.As(err, &double) && (double.Record == nil || double.Record.Record.Digest() != rec.Record.Digest()) {
 		t.Errorf("the answer has the record %+v", double.Record)
 	}
-	if _, err := (Client{private}).Return(t.Context(), w.at, root, rec); err != nil {
+	if _, err := NewClient(private).Return(t.Context(), w.at, root, rec); err != nil {
 		t.Errorf("the same record again: %v", err)
 	}
 	// A node is shown records of its own key, and no others.
-	if err := (Client{private}).Show(t.Context(), w.at, root, w.state.Self); err != nil || len(w.doubles) != 1 {
+	if err := NewClient(private).Show(t.Context(), w.at, root, w.state.Self); err != nil || len(w.doubles) != 1 {
 		t.Errorf("shown its own record: %v, %d", err, len(w.doubles))
 	}
 	w.pass(time.Minute)
-	wantCode(t, Client{private}.Show(t.Context(), w.at, root, rec), CodeForeign)
+	wantCode(t, NewClient(private).Show(t.Context(), w.at, root, rec), CodeForeign)
 	// Somebody else's connection with a copied record gets no keys.
-	_, err = Client{newKey()}.Return(t.Context(), w.at, root, rec)
+	_, err = NewClient(newKey()).Return(t.Context(), w.at, root, rec)
 	wantCode(t, err, CodeSignature)
 	// A revoked member is told so, on both ways in.
 	rev, err := membership.SignRevocation(w.private, membership.Revocation{Mesh: w.mesh.ID, Key: membership.KeyOf(private)})
@@ -351,16 +351,16 @@ func TestReturn(t *testing.T) {
 	if _, err := w.state.Roster.AddRevocation(rev); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Client{private}.Return(t.Context(), w.at, root, rec)
+	_, err = NewClient(private).Return(t.Context(), w.at, root, rec)
 	wantCode(t, err, CodeRevoked)
 	_, err = w.join(private, token, v)
 	wantCode(t, err, CodeRevoked)
 	// The record of a stranger to the mesh.
 	stranger := newWorld(t)
-	_, err = Client{stranger.private}.Return(t.Context(), w.at, root, stranger.state.Self)
+	_, err = NewClient(stranger.private).Return(t.Context(), w.at, root, stranger.state.Self)
 	wantCode(t, err, CodeForeign)
 	// The catalogue is for members, over the mesh.
-	session, err := Client{private}.Visit(w.at, root.Name())
+	session, err := NewClient(private).Visit(w.at, root.Name())
 	if err != nil {
 		t.Fatal(err)
 	}

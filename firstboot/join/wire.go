@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
-	"sync"
 	"time"
 
 	"cloudy/firstboot/membership"
@@ -115,11 +114,6 @@ var ErrImpostor = errors.New("the endpoint does not have the key that was expect
 // nothing: a board without a clock at its first boot is in 1970.
 func certificate(private ed25519.PrivateKey) (tls.Certificate, error) {
 	key := membership.KeyOf(private)
-	lastCertificate.Lock()
-	defer lastCertificate.Unlock()
-	if lastCertificate.of == key && lastCertificate.made.Certificate != nil {
-		return lastCertificate.made, nil
-	}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: string(key.Name())},
@@ -131,16 +125,7 @@ func certificate(private ed25519.PrivateKey) (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("TLS certificate: %w", err)
 	}
-	lastCertificate.of = key
-	lastCertificate.made = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
-	return lastCertificate.made, nil
-}
-
-// lastCertificate is the node's: one is enough for all its connections.
-var lastCertificate struct {
-	sync.Mutex
-	of   membership.Key
-	made tls.Certificate
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, nil
 }
 
 // peerKey is the key that the other side proved to have.
@@ -170,11 +155,7 @@ func serverTLS(private ed25519.PrivateKey) (*tls.Config, error) {
 	}, nil
 }
 
-func clientTLS(private ed25519.PrivateKey, want func(membership.Key) bool) (*tls.Config, error) {
-	cert, err := certificate(private)
-	if err != nil {
-		return nil, err
-	}
+func clientTLS(cert tls.Certificate, want func(membership.Key) bool) *tls.Config {
 	return &tls.Config{
 		Certificates:       []tls.Certificate{cert},
 		MinVersion:         tls.VersionTLS13,
@@ -186,5 +167,5 @@ func clientTLS(private ed25519.PrivateKey, want func(membership.Key) bool) (*tls
 			}
 			return nil
 		},
-	}, nil
+	}
 }

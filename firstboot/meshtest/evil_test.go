@@ -82,7 +82,7 @@ func evilRecords(t *testing.T) {
 	sign := func(kind string, payload []byte) membership.Signed {
 		return membership.Signed{Payload: payload, Sig: ed25519.Sign(id.Private(), append([]byte("cloudy/"+kind+"/1\x00"), payload...))}
 	}
-	client := join.Client{Private: id.Private()}
+	client := join.NewClient(id.Private())
 	founder := membership.Name(os.Getenv("EVIL_NAME"))
 	var key membership.Key
 	for _, m := range me.Chain { // the root admitted this node

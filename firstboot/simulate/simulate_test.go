@@ -195,7 +195,7 @@ func fetchCost(t *testing.T, requests int) int {
 		c.Close()
 		closed <- true
 	}()
-	session, err := join.Client{Private: key}.Visit(netip.MustParseAddrPort(front.Addr().String()), membership.KeyOf(key).Name())
+	session, err := join.NewClient(key).Visit(netip.MustParseAddrPort(front.Addr().String()), membership.KeyOf(key).Name())
 	if err != nil {
 		t.Fatal(err)
 	}
