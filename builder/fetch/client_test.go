@@ -95,10 +95,9 @@ func TestLimit(t *testing.T) {
 	})
 	cfg := quick
 	cfg.Limit = 100 * time.Millisecond
-	start := time.Now()
 	err := New(newStore(t), cfg).Fetch(context.Background(), []Item{item(data, m.URL)}, nil)
-	if !errors.Is(err, ErrStalled) || fail.KindOf(err) != fail.Network || time.Since(start) > 10*time.Second {
-		t.Errorf("err = %v (%v) after %v", err, fail.KindOf(err), time.Since(start))
+	if !errors.Is(err, ErrStalled) || fail.KindOf(err) != fail.Network {
+		t.Errorf("err = %v (%v)", err, fail.KindOf(err))
 	}
 }
 

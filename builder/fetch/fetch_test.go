@@ -32,7 +32,9 @@ func content(seed uint64, n int) []byte {
 	return b
 }
 
-var quick = Config{Pause: time.Millisecond, Stall: 200 * time.Millisecond, Tries: 3}
+// quick has no time to lose between tries; a busy machine may well be silent
+// for a while.
+var quick = Config{Pause: time.Millisecond, Stall: 3 * time.Minute, Tries: 3}
 
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
@@ -319,7 +321,11 @@ func TestHealed(t *testing.T) {
 			st := newStore(t)
 			sink := &steps{}
 			ctx := progress.With(context.Background(), sink)
-			if err := New(st, quick).Fetch(ctx, []Item{item(data, m.URL)}, nil); err != nil {
+			cfg := quick
+			if strings.HasPrefix(tc.name, "stalls") {
+				cfg.Stall = 2 * time.Second // only the first request's is wanted
+			}
+			if err := New(st, cfg).Fetch(ctx, []Item{item(data, m.URL)}, nil); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := st.ReadBlob(store.DigestOf(data)); err != nil || !bytes.Equal(got, data) {
@@ -400,7 +406,11 @@ func TestErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			m := newMirror(t, nil, "", tc.handle)
 			st := newStore(t)
-			err := New(st, quick).Fetch(context.Background(), []Item{item(data, m.URL+"/x", m.URL+"/y")}, nil)
+			cfg := quick
+			if tc.want == ErrStalled {
+				cfg.Stall = 200 * time.Millisecond
+			}
+			err := New(st, cfg).Fetch(context.Background(), []Item{item(data, m.URL+"/x", m.URL+"/y")}, nil)
 			if err == nil || (tc.want != nil && !errors.Is(err, tc.want)) {
 				t.Fatalf("err = %v", err)
 			}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,14 +45,19 @@ func TestOutputAndStatus(t *testing.T) {
 
 func TestTimeout(t *testing.T) {
 	s := open(t, newRoot(t), Options{})
-	start := time.Now()
-	err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "echo begun; sleep 1000 & sleep 1000"}, Timeout: 300 * time.Millisecond})
-	var to *TimeoutError
-	if !errors.As(err, &to) || !strings.Contains(err.Error(), "sleep 1000") || to.Output != "begun" {
-		t.Fatalf("got %v", err)
-	}
-	if d := time.Since(start); d > 5*time.Second {
-		t.Errorf("took %v", d)
+	// On a busy machine a short limit ends it before it has begun.
+	for limit := 300 * time.Millisecond; ; limit *= 2 {
+		err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "echo begun; sleep 1000 & sleep 1000"}, Timeout: limit})
+		var to *TimeoutError
+		if !errors.As(err, &to) || !strings.Contains(err.Error(), "sleep 1000") {
+			t.Fatalf("got %v", err)
+		}
+		if to.Output == "begun" {
+			break
+		}
+		if to.Output != "" || limit > patience {
+			t.Fatalf("output %q", to.Output)
+		}
 	}
 	if err := s.Run(t.Context(), Command{Args: []string{"true"}}); err != nil {
 		t.Errorf("the session is unusable afterwards: %v", err)
@@ -72,27 +78,15 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestManyCommands(t *testing.T) {
-	root := newRoot(t)
-	start := time.Now()
-	s := open(t, root, Options{})
-	t.Logf("opening took %v", time.Since(start))
-	start = time.Now()
-	const n = 200
-	for range n {
+	s := open(t, newRoot(t), Options{})
+	for range 200 {
 		if err := s.Run(t.Context(), Command{Args: []string{"true"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	each := time.Since(start) / n
-	t.Logf("%d commands, %v each", n, each)
-	if each > 50*time.Millisecond {
-		t.Errorf("a command takes %v", each)
-	}
-	start = time.Now()
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	t.Logf("closing took %v", time.Since(start))
 	if err := s.Run(t.Context(), Command{Args: []string{"true"}}); !errors.Is(err, ErrClosed) {
 		t.Errorf("run after close: %v", err)
 	}
@@ -100,30 +94,26 @@ func TestManyCommands(t *testing.T) {
 
 func TestSideBySide(t *testing.T) {
 	s := open(t, newRoot(t), Options{})
-	start := time.Now()
 	done := make(chan error)
-	for range 4 {
-		go func() { done <- s.Run(t.Context(), Command{Args: []string{"sleep", "1"}}) }()
+	for i := range 4 { // each waits for the others
+		script := fmt.Sprintf("touch /side.%d; until [ -e /side.0 ] && [ -e /side.1 ] && [ -e /side.2 ] && [ -e /side.3 ]; do sleep 0.1; done", i)
+		go func() { done <- s.Run(t.Context(), Command{Args: []string{"sh", "-c", script}, Timeout: patience}) }()
 	}
 	for range 4 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	}
-	if d := time.Since(start); d > 3*time.Second {
-		t.Errorf("4 sleeps of a second took %v", d)
-	}
 }
 
 func TestLeftoverKeepsPipeOpen(t *testing.T) {
 	s := open(t, newRoot(t), Options{})
 	var out bytes.Buffer
-	start := time.Now()
-	if err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "sleep 1000 & echo done"}, Stdout: &out}); err != nil {
+	if err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "sleep 1000 & echo done"}, Stdout: &out, Timeout: patience}); err != nil {
 		t.Fatal(err)
 	}
-	if d := time.Since(start); d > 5*time.Second || out.String() != "done\n" {
-		t.Errorf("after %v: %q", d, out.String())
+	if out.String() != "done\n" {
+		t.Errorf("got %q", out.String())
 	}
 }
 

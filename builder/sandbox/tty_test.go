@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
@@ -31,6 +30,22 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
+// prompted keeps what is written to it, and answers when the prompt has come.
+type prompted struct {
+	bytes.Buffer
+	prompt string
+	answer func()
+}
+
+func (p *prompted) Write(b []byte) (int, error) {
+	n, err := p.Buffer.Write(b)
+	if p.answer != nil && strings.Contains(p.String(), p.prompt) {
+		p.answer()
+		p.answer = nil
+	}
+	return n, err
+}
+
 func TestTerminal(t *testing.T) {
 	namespaces(t)
 	s := open(t, newRoot(t), Options{})
@@ -43,14 +58,10 @@ func TestTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TERM", "xterm-test")
-	var out bytes.Buffer
-	go func() {
-		time.Sleep(300 * time.Millisecond)
-		master.WriteString("typed\r")
-	}()
+	out := &prompted{prompt: "controlled\r\n", answer: func() { master.WriteString("typed\r") }}
 	err = s.Run(t.Context(), Command{
 		Args: []string{"sh", "-c", "tty; stty size; echo $TERM; : </dev/tty && echo controlled; read x; echo got $x; exit 5"},
-		TTY:  true, Stdin: slave, Stdout: &out, Timeout: 20 * time.Second,
+		TTY:  true, Stdin: slave, Stdout: out, Timeout: patience,
 	})
 	if e, ok := err.(interface{ Unwrap() error }); !ok || !strings.Contains(e.Unwrap().Error(), "exit status 5") {
 		t.Errorf("got %v", err)
@@ -68,7 +79,7 @@ func TestTerminal(t *testing.T) {
 func TestTerminalWithoutOne(t *testing.T) {
 	s := open(t, newRoot(t), Options{})
 	var out bytes.Buffer
-	err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "cat; echo end"}, TTY: true, Stdin: strings.NewReader("line\n"), Stdout: &out, Timeout: 20 * time.Second})
+	err := s.Run(t.Context(), Command{Args: []string{"sh", "-c", "cat; echo end"}, TTY: true, Stdin: strings.NewReader("line\n"), Stdout: &out, Timeout: patience})
 	if err != nil || !strings.HasSuffix(strings.ReplaceAll(out.String(), "\r", ""), "line\nend\n") {
 		t.Errorf("%v: %q", err, out.String())
 	}

@@ -73,9 +73,9 @@ func TestCreateAndStart(t *testing.T) {
 		"--metadata", out["node-amd64-x-meta.tar.xz"], "--fstree", out["node-amd64-x-rootfs.tar.xz"])
 	targettest.Run(t, "lxc-start", "-P", dir, "-n", "one")
 	defer targettest.Run(t, "lxc-stop", "-k", "-P", dir, "-n", "one")
-	targettest.Run(t, "lxc-wait", "-P", dir, "-n", "one", "-s", "RUNNING", "-t", "30")
+	targettest.Run(t, "lxc-wait", "-P", dir, "-n", "one", "-s", "RUNNING", "-t", "120")
 	started := filepath.Join(dir, "one/rootfs/started")
-	for range 100 {
+	for range 1200 {
 		if data, err := os.ReadFile(started); err == nil && string(data) == "one\n" {
 			return
 		}
