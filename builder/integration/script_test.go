@@ -130,6 +130,7 @@ func scriptFailures(t *testing.T, s *system) {
 	}{
 		{"preinst", []string{"bad-preinst"}, []string{`preinst of bad-preinst`, `called with install`, `exit status 3`}},
 		{"postinst", []string{"bad-postinst"}, []string{`configure bad-postinst`, `to stdout`, `to stderr`, `42`}},
+		{"before others", []string{"bad-postinst", "harmless"}, []string{`error: configure bad-postinst: .*42\n`, `too many errors, stopping`}},
 		{"interpreter", []string{"bad-interpreter"}, []string{`configure bad-interpreter`, `python99|No such file`}},
 		{"trigger", []string{"activator"}, []string{`bad-trigger`, `triggered by trigger-me`, `\b5\b`}},
 		{"clash", []string{"clash-a", "clash-b"}, []string{`clash-a`, `clash-b`, `/usr/share/clash/file`}},

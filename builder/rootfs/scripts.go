@@ -142,19 +142,36 @@ type ScriptError struct {
 	Output []string // the last lines that it printed
 	Err    error
 
+	// Why is what is known better than by the exit status, for programs that
+	// run others.
+	Why string
+
 	// Emulated is the architecture of a program that crashed in the emulator.
 	Emulated string
 }
 
 func (e *ScriptError) Error() string {
-	msg := fmt.Sprintf("%s: %v", e.What, e.Err)
+	msg := e.What + ": " + e.why()
 	if e.Emulated != "" {
-		msg = fmt.Sprintf("%s: a program of %s crashed under emulation by qemu-user (%v)", e.What, e.Emulated, e.Err)
+		msg = fmt.Sprintf("%s: a program of %s crashed under emulation by qemu-user (%s)", e.What, e.Emulated, e.why())
 	}
 	if len(e.Output) > 0 {
-		msg += "\n  | " + strings.Join(e.Output, "\n  | ")
+		msg += "\n| " + strings.Join(e.Output, "\n| ")
 	}
 	return msg
+}
+
+// why leaves out what What and Output say already: the command line, which is
+// long where dpkg configures many packages, and the last line of output.
+func (e *ScriptError) why() string {
+	var exit *sandbox.ExitError
+	switch {
+	case e.Why != "":
+		return e.Why
+	case errors.As(e.Err, &exit):
+		return exit.How()
+	}
+	return e.Err.Error()
 }
 
 // Unwrap returns the sandbox's error.
@@ -199,21 +216,17 @@ func (in *installer) preinst(ctx context.Context, j *job) error {
 }
 
 // configure lets the root's own dpkg configure the packages, in this order;
-// triggers wait until the end.
+// triggers wait until the end. The first failure is the last thing that it
+// does, so that the end of the output is about it.
 func (in *installer) configure(ctx context.Context, step *progress.Step, jobs []*job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	args := []string{"dpkg", "--status-fd", "3", "--force-unsafe-io", "--no-triggers", "--configure"}
+	args := []string{"dpkg", "--status-fd", "3", "--abort-after=1", "--force-unsafe-io", "--no-triggers", "--configure"}
 	for _, j := range jobs {
 		args = append(args, j.Name+":"+j.staged.arch)
 	}
-	current, err := in.dpkg(ctx, step, args)
-	if err != nil {
-		var se *ScriptError
-		if errors.As(err, &se) && current != "" {
-			se.What = "configure " + current
-		}
+	if err := in.dpkg(ctx, step, args); err != nil {
 		return err
 	}
 	for _, j := range jobs {
@@ -224,42 +237,74 @@ func (in *installer) configure(ctx context.Context, step *progress.Step, jobs []
 
 // triggers processes what is still pending.
 func (in *installer) triggers(ctx context.Context, step *progress.Step) error {
-	_, err := in.dpkg(ctx, step, []string{"dpkg", "--status-fd", "3", "--force-unsafe-io", "--configure", "--pending"})
-	return err
+	return in.dpkg(ctx, step, []string{"dpkg", "--status-fd", "3", "--abort-after=1", "--force-unsafe-io", "--configure", "--pending"})
 }
 
-// dpkg runs one dpkg command and follows its status lines (dpkg(1),
-// --status-fd). It returns the package that dpkg worked on last.
-func (in *installer) dpkg(ctx context.Context, step *progress.Step, args []string) (string, error) {
+// dpkg runs one dpkg command and follows its status lines.
+func (in *installer) dpkg(ctx context.Context, step *progress.Step, args []string) error {
 	pr, pw, err := os.Pipe()
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer pr.Close()
-	current := ""
+	st := dpkgStatus{processing: step.Message, installed: func(name string) {
+		if !in.counted[name] { // triggers make a package "installed" once more
+			in.counted[name] = true
+			step.Add(1)
+		}
+		in.held.installed(strings.TrimSuffix(name, ":"+in.Architecture))
+	}}
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		w := &lineWriter{line: func(line string) {
-			f := strings.SplitN(line, ": ", 4)
-			switch {
-			case len(f) >= 3 && f[0] == "processing":
-				current = f[2]
-				step.Message(f[2])
-			case len(f) >= 3 && f[0] == "status" && f[2] == "installed":
-				if !in.counted[f[1]] { // triggers make a package "installed" once more
-					in.counted[f[1]] = true
-					step.Add(1)
-				}
-				in.held.installed(strings.TrimSuffix(f[1], ":"+in.Architecture))
-			}
-		}}
-		io.Copy(w, pr)
+		io.Copy(&lineWriter{line: st.take}, pr)
 	}()
 	err = in.runner.run(ctx, command{what: "dpkg", args: args, step: step, files: []*os.File{pw}, binds: in.held.binds()})
 	pw.Close()
 	<-followed
-	return current, err
+	var se *ScriptError
+	if errors.As(err, &se) {
+		st.blame(se)
+	}
+	return err
+}
+
+// dpkgStatus follows the lines of dpkg(1)'s --status-fd.
+type dpkgStatus struct {
+	processing, installed func(name string)
+
+	current     string // the package that dpkg worked on last
+	failed, why string // the first package that could not be configured
+}
+
+func (st *dpkgStatus) take(line string) {
+	kind, rest, _ := strings.Cut(line, ": ")
+	switch kind {
+	case "processing": // processing: configure: NAME
+		if _, name, ok := strings.Cut(rest, ": "); ok {
+			st.current = name
+			st.processing(name)
+		}
+	case "status": // status: NAME: installed, or status: NAME : error : why
+		if name, why, ok := strings.Cut(rest, " : error : "); ok {
+			if st.failed == "" {
+				st.failed, st.why = name, why
+			}
+		} else if name, ok := strings.CutSuffix(rest, ": installed"); ok {
+			st.installed(name)
+		}
+	}
+}
+
+// blame says whose failure it is: dpkg ran for many packages. Where it blames
+// none, the one that it was at has to do.
+func (st *dpkgStatus) blame(e *ScriptError) {
+	switch {
+	case st.failed != "":
+		e.What, e.Why = "configure "+st.failed, st.why
+	case st.current != "":
+		e.What = "configure " + st.current
+	}
 }
 
 // preseed gives debconf the answers of the recipe before any script asks.

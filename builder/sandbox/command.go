@@ -101,11 +101,15 @@ type ExitError struct {
 }
 
 func (e *ExitError) Error() string {
-	how := fmt.Sprintf("exit status %d", e.Code)
+	return withOutput(fmt.Sprintf("%s: %s", strings.Join(e.Args, " "), e.How()), e.Output)
+}
+
+// How says how the command ended, without its arguments and output.
+func (e *ExitError) How() string {
 	if e.Signal != 0 {
-		how = "killed by signal " + e.Signal.String()
+		return "killed by signal " + e.Signal.String()
 	}
-	return withOutput(fmt.Sprintf("%s: %s", strings.Join(e.Args, " "), how), e.Output)
+	return fmt.Sprintf("exit status %d", e.Code)
 }
 
 // TimeoutError says that a command was ended because it ran longer than its Timeout.
