@@ -87,20 +87,17 @@ func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootabl
 	if err != nil {
 		return nil, nil, err
 	}
-	logPath := ""
+	log := &scriptLog{dir: f.out}
+	defer log.Close()
 	if len(chosen) > 0 {
-		log, path := a.scriptLog(f.out)
-		if log != nil {
-			defer log.Close()
-			e.Scripts, logPath = log, path
-		}
+		e.Scripts = log
 	}
 	ctx, end := a.Progress(c.Context())
 	var unpacked func()
 	if err = a.prepareParts(ctx, e, b, chosen, f); err == nil {
 		unpacked, err = b.ready(ctx)
 	}
-	end(err, logPath)
+	end(err, log.Path())
 	if err != nil {
 		done()
 		return nil, nil, err

@@ -53,14 +53,12 @@ them, and a cache that is missing or broken costs no more than a warning.`,
 				}
 				e.Signer = &k
 			}
-			log, logPath := a.scriptLog(out)
-			if log != nil {
-				defer log.Close()
-				e.Scripts = log
-			}
+			log := &scriptLog{dir: out}
+			defer log.Close()
+			e.Scripts = log
 			ctx, end := a.Progress(c.Context())
 			made, err := a.make(ctx, e, chosen)
-			end(err, logPath)
+			end(err, log.Path())
 			if err != nil {
 				return err
 			}

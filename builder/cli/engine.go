@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"cloudy/builder/archive"
 	"cloudy/builder/fail"
@@ -199,15 +199,38 @@ func (a *App) pinned(ctx context.Context, e *plan.Engine, img *recipe.Image) (*l
 	return l, nil
 }
 
-// scriptLog opens the file that keeps all output of scripts.
-func (a *App) scriptLog(out string) (io.WriteCloser, string) {
-	path := filepath.Join(out, "build.log")
-	if os.MkdirAll(out, 0o755) != nil {
-		return nil, ""
+// scriptLog is the file that keeps all output of scripts. It is made when the
+// first line comes: a build in which no script runs leaves the log of the one
+// before alone. Where it cannot be made, the output is dropped.
+type scriptLog struct {
+	dir  string
+	once sync.Once
+	file *os.File
+}
+
+func (l *scriptLog) Write(p []byte) (int, error) {
+	l.once.Do(func() {
+		if os.MkdirAll(l.dir, 0o755) == nil {
+			l.file, _ = os.Create(filepath.Join(l.dir, "build.log"))
+		}
+	})
+	if l.file == nil {
+		return len(p), nil
 	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, ""
+	return l.file.Write(p)
+}
+
+// Path is where the log is; "" when there is none.
+func (l *scriptLog) Path() string {
+	if l.file == nil {
+		return ""
 	}
-	return f, path
+	return l.file.Name()
+}
+
+// Close closes the log.
+func (l *scriptLog) Close() {
+	if l.file != nil {
+		l.file.Close()
+	}
 }

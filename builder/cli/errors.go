@@ -29,6 +29,7 @@ func (a *App) renderError(err error) int {
 		mistakes *recipe.Mistakes
 		diags    recipe.Diagnostics
 		diag     *recipe.Diagnostic
+		located  *recipe.Located
 	)
 	module := a.module
 	if module == nil {
@@ -43,6 +44,8 @@ func (a *App) renderError(err error) int {
 		module.Render(a.Err, diags, a.color())
 	case errors.As(err, &diag):
 		module.Render(a.Err, recipe.Diagnostics{diag}, a.color())
+	case errors.As(err, &located) && kind != fail.Interrupted:
+		module.Render(a.Err, recipe.Diagnostics{located.Diagnostic()}, a.color())
 	case kind == fail.Interrupted:
 		fmt.Fprintln(a.Err, a.paint(yellow, "interrupted"))
 	default:

@@ -2,12 +2,15 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 
 	"golang.org/x/term"
 
 	"cloudy/builder/progress"
+	"cloudy/builder/rootfs"
 )
 
 // Progress returns a context whose work shows its progress as the flags say,
@@ -60,7 +63,13 @@ func (a *App) Progress(ctx context.Context) (context.Context, func(err error, lo
 		if mode == "json" {
 			return // the reader has every event
 		}
-		if err != nil {
+		var script *rootfs.ScriptError
+		switch {
+		case errors.As(err, &script) && len(script.Output) > 0: // shows it itself
+			if logPath != "" {
+				fmt.Fprintf(a.Err, "the whole output: %s\n", logPath)
+			}
+		case err != nil:
 			summary.WriteFailure(a.Err, logPath)
 		}
 		if mode != "quiet" {

@@ -138,12 +138,12 @@ func (a *accounts) addGroups(list []recipe.Group) error {
 		g := &list[i]
 		if f := line(a.group, g.Name); f != nil {
 			if g.GID != nil && f[2] != strconv.FormatInt(*g.GID, 10) {
-				return fail.Mark(fail.User, fmt.Errorf("%s: group %q has the id %s already", g.Range, g.Name, f[2]))
+				return fail.Mark(fail.User, recipe.At(g.Range, fmt.Errorf("group %q has the id %s already", g.Name, f[2])))
 			}
 			continue
 		}
 		if err := a.addGroup(g.Name, g.GID, g.System); err != nil {
-			return fmt.Errorf("%s: group %q: %w", g.Range, g.Name, err)
+			return recipe.At(g.Range, fmt.Errorf("group %q: %w", g.Name, err))
 		}
 	}
 	return nil
@@ -188,7 +188,7 @@ func (a *accounts) pick(want *int64, system bool) (string, error) {
 func (a *accounts) addUsers(list []recipe.User) error {
 	for i := range list {
 		if err := a.addUser(&list[i]); err != nil {
-			return fmt.Errorf("%s: user %q: %w", list[i].Range, list[i].Name, err)
+			return recipe.At(list[i].Range, fmt.Errorf("user %q: %w", list[i].Name, err))
 		}
 	}
 	return nil
@@ -230,7 +230,7 @@ func (a *accounts) addUser(u *recipe.User) error {
 	}
 	for _, g := range u.Groups {
 		if err := a.join(u.Name, g.Value); err != nil {
-			return fmt.Errorf("%s: %w", g.Range, err)
+			return recipe.At(g.Range, err)
 		}
 	}
 	a.later = append(a.later, homeOf{u, fresh})
@@ -321,7 +321,7 @@ func (a *accounts) join(user, group string) error {
 func (a *accounts) homes() error {
 	for _, h := range a.later {
 		if err := a.home(h.user, line(a.passwd, h.user.Name), h.fresh); err != nil {
-			return fmt.Errorf("%s: user %q: %w", h.user.Range, h.user.Name, err)
+			return recipe.At(h.user.Range, fmt.Errorf("user %q: %w", h.user.Name, err))
 		}
 	}
 	return nil

@@ -123,7 +123,7 @@ func (d *Delta) agent(a *accounts, img *recipe.Image, program *nodeagent.Agent) 
 		return errors.New("the image is for a node, and there is no agent to put in")
 	}
 	if img.Mesh != nil && d.find(tincd) == nil {
-		return fail.WithHint(fail.User, fmt.Errorf("%s: the image has no tincd, which carries the mesh", img.Mesh.Range), `add "tinc" to packages`)
+		return fail.WithHint(fail.User, recipe.At(img.Mesh.Range, errors.New("the image has no tincd, which carries the mesh")), `add "tinc" to packages`)
 	}
 	err := d.put(tree.Entry{Path: agentProgram, Type: tree.File, Mode: 0o755, Size: program.Size, Content: program.Open})
 	if err != nil {

@@ -30,7 +30,7 @@ func units(d *Delta, u recipe.Units) error {
 	preset.WriteString("# Made from the recipe's units block.\n")
 	for _, t := range u.Enable {
 		if err := enable(d, t.Value); err != nil {
-			return fmt.Errorf("%s: enable %s: %w", t.Range, t.Value, err)
+			return recipe.At(t.Range, fmt.Errorf("enable %s: %w", t.Value, err))
 		}
 		preset.WriteString("enable " + t.Value + "\n")
 	}
@@ -44,7 +44,7 @@ func units(d *Delta, u recipe.Units) error {
 	for _, t := range u.Disable {
 		names, err := disable(d, t.Value, seen)
 		if err != nil {
-			return fmt.Errorf("%s: disable %s: %w", t.Range, t.Value, err)
+			return recipe.At(t.Range, fmt.Errorf("disable %s: %w", t.Value, err))
 		}
 		for _, n := range names {
 			preset.WriteString("disable " + n + "\n")
@@ -52,10 +52,10 @@ func units(d *Delta, u recipe.Units) error {
 	}
 	for _, t := range u.Mask {
 		if err := dropLinks(d, t.Value, nil); err != nil {
-			return fmt.Errorf("%s: mask %s: %w", t.Range, t.Value, err)
+			return recipe.At(t.Range, fmt.Errorf("mask %s: %w", t.Value, err))
 		}
 		if err := d.symlink(adminUnits+"/"+t.Value, "/dev/null"); err != nil {
-			return fmt.Errorf("%s: mask %s: %w", t.Range, t.Value, err)
+			return recipe.At(t.Range, fmt.Errorf("mask %s: %w", t.Value, err))
 		}
 		preset.WriteString("disable " + t.Value + "\n")
 	}

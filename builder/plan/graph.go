@@ -66,7 +66,7 @@ func (e *Engine) New(img *recipe.Image, l *lock.Image, wanted []recipe.Target) (
 	for _, t := range wanted {
 		kind, ok := kinds()[t.Name]
 		if !ok {
-			return nil, fail.WithHint(fail.User, fmt.Errorf("%s: this program makes no target %q", t.Range, t.Name),
+			return nil, fail.WithHint(fail.User, recipe.At(t.Range, fmt.Errorf("this program makes no target %q", t.Name)),
 				"it makes "+strings.Join(CanMake(), ", "))
 		}
 		s := b.targetStep(kind, t)

@@ -160,7 +160,7 @@ func (b *Build) run(ctx context.Context, r *recipe.Run, p *store.Pending, below 
 		env = append(env, k+"="+r.Env[k])
 	}
 	if err := rootfs.RunLogged(ctx, s, step, "run "+r.Name, args, env, r.Timeout, b.logLine); err != nil {
-		return step.End(fmt.Errorf("%s: %w", r.Range, err))
+		return step.End(recipe.At(r.Range, err))
 	}
 	return step.End(nil)
 }

@@ -188,7 +188,7 @@ func (b *builder) sourceFile(it item, kind string) Blob {
 			}
 		}
 		hint := ""
-		if best := nearest(name, there); best != "" {
+		if best := Nearest(name, there); best != "" {
 			hint = fmt.Sprintf("Did you mean %q?", best)
 		}
 		b.errorf(it.at, hint, "Cannot read the file: %v", err)

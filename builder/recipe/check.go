@@ -106,7 +106,7 @@ func foreignBlocks() map[string]string {
 
 func suggestPart(name string, def *Block) string {
 	candidates := append(attrNames(def.Attrs), names(def.Blocks)...)
-	if best := nearest(name, candidates); best != "" {
+	if best := Nearest(name, candidates); best != "" {
 		return fmt.Sprintf("Did you mean %q?", best)
 	}
 	if len(candidates) == 0 {
@@ -201,7 +201,7 @@ func (c *checker) call(call *hclsyntax.FunctionCallExpr) {
 		return
 	}
 	hint := ""
-	if best := nearest(call.Name, table); best != "" {
+	if best := Nearest(call.Name, table); best != "" {
 		hint = fmt.Sprintf("Did you mean %q?", best)
 	}
 	c.errorf(call.NameRange, hint, "There is no function %q", call.Name)
@@ -256,7 +256,7 @@ func (c *checker) traversal(t hcl.Traversal) {
 			return
 		}
 		hint := ""
-		if best := nearest(name, c.declared[kind]); best != "" {
+		if best := Nearest(name, c.declared[kind]); best != "" {
 			hint = fmt.Sprintf("Did you mean %s.%s?", root, best)
 		} else if root == "var" {
 			hint = fmt.Sprintf("Declare it: variable %q {}", name)
@@ -298,7 +298,7 @@ func (c *checker) unknownRoot(t hcl.Traversal) {
 	case "target":
 		hint = "The architecture being built is arch."
 	default:
-		switch best := nearest(root, roots()); {
+		switch best := Nearest(root, roots()); {
 		case best != "":
 			hint = fmt.Sprintf("Did you mean %q?", best)
 		case len(t) == 1:

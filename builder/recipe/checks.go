@@ -124,7 +124,7 @@ func architecture(s string) error {
 }
 
 func oneOfError(s string, values []string) error {
-	if best := nearest(s, values); best != "" {
+	if best := Nearest(s, values); best != "" {
 		return fmt.Errorf("%q is not known; did you mean %q?", s, best)
 	}
 	return fmt.Errorf("%q is not known; it is one of %s", s, strings.Join(values, ", "))

@@ -45,6 +45,33 @@ func place(r Range) string {
 	return fmt.Sprintf("%s:%d:%d", r.Filename, r.Start.Line, r.Start.Column)
 }
 
+// Located is an error that comes up in a build because of what stands at a
+// place in the recipe.
+type Located struct {
+	Range Range
+	Err   error
+}
+
+// At returns err with its place in the recipe; nil for nil.
+func At(at Range, err error) error {
+	if err == nil || at == (Range{}) {
+		return err
+	}
+	return &Located{at, err}
+}
+
+func (l *Located) Error() string { return place(l.Range) + ": " + l.Err.Error() }
+
+// Unwrap returns the error without its place.
+func (l *Located) Unwrap() error { return l.Err }
+
+// Diagnostic is the error as a diagnostic: its first line, and the others as
+// the detail.
+func (l *Located) Diagnostic() *Diagnostic {
+	summary, detail, _ := strings.Cut(l.Err.Error(), "\n")
+	return Errorf(l.Range, detail, "%s", summary)
+}
+
 // Tidy sorts diagnostics by place and drops those said before. An image is
 // evaluated once for each architecture, so most mistakes come up repeatedly.
 func Tidy(diags Diagnostics) Diagnostics {

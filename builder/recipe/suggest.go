@@ -8,9 +8,9 @@ import (
 	"github.com/agext/levenshtein"
 )
 
-// nearest returns the candidate that a person who wrote given most likely
+// Nearest returns the candidate that a person who wrote given most likely
 // meant, or an empty string when none is near enough.
-func nearest(given string, candidates []string) string {
+func Nearest(given string, candidates []string) string {
 	best, bestDistance := "", 1+max(1, (len(given)+2)/3)
 	sorted := slices.Sorted(slices.Values(candidates))
 	for _, c := range sorted {
@@ -34,7 +34,7 @@ func nearest(given string, candidates []string) string {
 // didYouMean is the sentence that names the nearest candidate, or all of
 // them when none is near and they are few.
 func didYouMean(given string, candidates []string) string {
-	if best := nearest(given, candidates); best != "" {
+	if best := Nearest(given, candidates); best != "" {
 		return fmt.Sprintf("Did you mean %q?", best)
 	}
 	return known(candidates)

@@ -128,7 +128,7 @@ func oneOf(values ...string) *Type {
 		if slices.Contains(values, s) {
 			return nil
 		}
-		if best := nearest(s, values); best != "" {
+		if best := Nearest(s, values); best != "" {
 			return fmt.Errorf("%q is not known; did you mean %q?", s, best)
 		}
 		return fmt.Errorf("%q is not known; it is one of %s", s, strings.Join(values, ", "))

@@ -77,7 +77,7 @@ func (m *Module) declareVariables(blocks []*hclsyntax.Block) Diagnostics {
 		if a := b.Body.Attributes["type"]; a != nil {
 			ty, defaults, d := typeexpr.TypeConstraintWithDefaults(a.Expr)
 			for _, x := range d {
-				if best := nearest(strings.TrimSpace(m.text(*x.Subject)), typeNames()); best != "" {
+				if best := Nearest(strings.TrimSpace(m.text(*x.Subject)), typeNames()); best != "" {
 					x.Detail += fmt.Sprintf("\nDid you mean %q?", best)
 				}
 			}
