@@ -105,7 +105,7 @@ func TestAccountErrors(t *testing.T) {
 }
 
 func TestApply(t *testing.T) {
-	base := treeOf("usr/lib/a=old", "lib->usr/lib", "etc/hosts=x", "etc/absent=gone", "etc/absent.d/f=gone", "etc/locale.gen=# all\n", "etc/skel/", "etc/mode/", "etc/to->mode",
+	base := treeOf("usr/lib/a=old", "lib->usr/lib", "etc/hosts=x", "etc/absent=gone", "etc/absent.d/f=gone", "etc/locale.gen=# all\n", "usr/share/zoneinfo/Europe/Madrid=", "etc/skel/", "etc/mode/", "etc/to->mode",
 		"etc/passwd=www-data:x:33:33::/:\n", "etc/group=www-data:x:33:\n")
 	base.Find("etc/mode").Mode = 0o711
 	img := &recipe.Image{
@@ -153,6 +153,31 @@ func TestApply(t *testing.T) {
 	same, err := Apply(base, &recipe.Image{}, nil, epoch)
 	if must(t, err); len(same.Added())+len(same.Removed()) != 0 {
 		t.Errorf("an empty recipe changes %v %v", same.Added(), same.Removed())
+	}
+}
+
+// TestTimezone: a zone that is not there would be UTC without a word.
+func TestTimezone(t *testing.T) {
+	base := treeOf("usr/share/zoneinfo/Europe/Madrid=x", "usr/share/zoneinfo/Europe/Lisbon=x")
+	link := recipe.File{Path: "/etc/localtime", Link: "../other"}
+	for _, c := range []struct {
+		img  recipe.Image
+		base *tree.Tree
+		hint string // of the error; "" is none
+	}{
+		{recipe.Image{Timezone: "Europe/Madrid"}, base, ""},
+		{recipe.Image{Timezone: "Etc/UTC"}, treeOf("a=b"), ""},
+		{recipe.Image{}, base, ""},
+		{recipe.Image{Timezone: "Europe/Nowhere", Files: []recipe.File{link}}, base, ""},
+		{recipe.Image{Timezone: "Europe/Madird"}, base, `did you mean "Europe/Madrid"?`},
+		{recipe.Image{Timezone: "US/Eastern"}, base, "tzdata-legacy"},
+		{recipe.Image{Timezone: "Europe"}, base, `did you mean`}, // a folder
+		{recipe.Image{Timezone: "Europe/Madrid"}, treeOf("a=b"), `add "tzdata"`},
+	} {
+		_, err := Apply(c.base, &c.img, nil, epoch)
+		if (err != nil) != (c.hint != "") || !strings.Contains(fail.HintOf(err), c.hint) || err != nil && fail.KindOf(err) != fail.User {
+			t.Errorf("%q: %v, hint %q, want %q", c.img.Timezone, err, fail.HintOf(err), c.hint)
+		}
 	}
 }
 

@@ -2,8 +2,10 @@ package customise
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
+	"cloudy/builder/fail"
 	"cloudy/builder/nodeagent"
 	"cloudy/builder/recipe"
 	"cloudy/builder/tree"
@@ -37,6 +39,7 @@ func Apply(base *tree.Tree, img *recipe.Image, agent *nodeagent.Agent, epoch tim
 		{"directories", func() error { return directories(d, a, img.Directories) }},
 		{"grow", func() error { return grow(d, img.Grow) }},
 		{"files", func() error { return files(d, a, img.Files) }},
+		{"names", func() error { return zone(d, img) }},
 		{"homes", a.homes},
 		{"units", func() error { return units(d, img.Units) }},
 	} {
@@ -96,10 +99,10 @@ func directories(d *Delta, a *accounts, list []recipe.Directory) error {
 	for _, dir := range list {
 		uid, gid, err := a.owner(dir.Owner, dir.Group)
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", dir.Range, dir.Path, err)
+			return recipe.At(dir.Range, fmt.Errorf("%s: %w", dir.Path, err))
 		}
 		if err := d.ask(tree.Entry{Path: dir.Path, Type: tree.Dir, Mode: dir.Mode, UID: uid, GID: gid}); err != nil {
-			return fmt.Errorf("%s: %w", dir.Range, err)
+			return recipe.At(dir.Range, err)
 		}
 	}
 	return nil
@@ -121,7 +124,7 @@ func files(d *Delta, a *accounts, list []recipe.File) error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%s: file %q: %w", f.Range, f.Path, err)
+			return recipe.At(f.Range, fmt.Errorf("file %q: %w", f.Path, err))
 		}
 	}
 	return nil
@@ -159,6 +162,39 @@ func names(d *Delta, img *recipe.Image) error {
 		}
 	}
 	return nil
+}
+
+// zone checks that there is the time zone: C libraries take a link to nowhere
+// as UTC and say nothing.
+func zone(d *Delta, img *recipe.Image) error {
+	const zones = "/usr/share/zoneinfo/"
+	link, err := d.resolve("etc/localtime")
+	if err != nil {
+		return err
+	}
+	if e := d.find(link); img.Timezone == "" || img.Timezone == "UTC" || img.Timezone == "Etc/UTC" || e == nil || e.Link != zones+img.Timezone {
+		return nil // UTC is what it comes to anyway; or a file of the recipe has the last word
+	}
+	file, err := d.follow(strings.TrimPrefix(zones, "/") + img.Timezone)
+	if err != nil {
+		return err
+	}
+	if e := d.find(file); e != nil && e.Type == tree.File {
+		return nil
+	}
+	var names []string
+	for _, e := range d.below(strings.Trim(zones, "/")) {
+		if e.Type != tree.Dir {
+			names = append(names, strings.TrimPrefix("/"+e.Path, zones))
+		}
+	}
+	hint := "names such as US/Eastern are in the package tzdata-legacy"
+	if near := recipe.Nearest(img.Timezone, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q?", near)
+	} else if len(names) == 0 {
+		hint = `add "tzdata" to packages`
+	}
+	return fail.WithHint(fail.User, recipe.At(img.Where("timezone"), fmt.Errorf("the image has no time zone %q", img.Timezone)), hint)
 }
 
 // grow lets systemd-repart enlarge the root partition at first boot.

@@ -145,7 +145,7 @@ func (b *Build) install(ctx context.Context, p *store.Pending, below []string, b
 		}
 		fetched <- err
 	}()
-	err = rootfs.Install(ctx, req)
+	err = noLocale(b.Image, rootfs.Install(ctx, req))
 	if err != nil && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
 		err = context.Cause(ctx)
 	}

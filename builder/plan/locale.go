@@ -1,11 +1,15 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
+	"cloudy/builder/fail"
 	"cloudy/builder/lock"
 	"cloudy/builder/recipe"
+	"cloudy/builder/rootfs"
 )
 
 // debconf are the answers that packages get when they are configured: the
@@ -48,4 +52,17 @@ func localeEntry(name string) string {
 		return name + " UTF-8"
 	}
 	return name + " ISO-8859-1"
+}
+
+// noLocale makes a failure of the package locales the recipe's mistake when
+// there is no such locale, which nothing but its script knows.
+func noLocale(img *recipe.Image, err error) error {
+	var se *rootfs.ScriptError
+	if !errors.As(err, &se) || !slices.ContainsFunc(se.Output, func(line string) bool {
+		return strings.Contains(line, "update-locale: Error: invalid locale settings")
+	}) {
+		return err
+	}
+	return fail.WithHint(fail.User, recipe.At(img.Where("locale"), fmt.Errorf("Debian has no locale %q", img.Locale)),
+		"/usr/share/i18n/SUPPORTED of the package locales lists those that there are")
 }

@@ -2,12 +2,15 @@ package plan
 
 import (
 	"bufio"
+	"errors"
 	"os"
 	"strings"
 	"testing"
 
+	"cloudy/builder/fail"
 	"cloudy/builder/lock"
 	"cloudy/builder/recipe"
+	"cloudy/builder/rootfs"
 )
 
 func TestLocaleEntry(t *testing.T) {
@@ -56,6 +59,23 @@ func TestDebconf(t *testing.T) {
 		}
 		if strings.Join(got, "|") != tc.want {
 			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestNoLocale: the words are update-locale's of Debian 13.
+func TestNoLocale(t *testing.T) {
+	failure := func(lines ...string) error {
+		return fail.Mark(fail.Build, &rootfs.ScriptError{What: "configure locales", Output: lines, Err: errors.New("exit status 1")})
+	}
+	img := &recipe.Image{Locale: "xx_YY.UTF-8"}
+	err := noLocale(img, failure("Generation complete.", "*** update-locale: Error: invalid locale settings:  LANG=xx_YY.UTF-8", "dpkg: too many errors"))
+	if fail.KindOf(err) != fail.User || !strings.Contains(err.Error(), `no locale "xx_YY.UTF-8"`) || !strings.Contains(fail.HintOf(err), "SUPPORTED") {
+		t.Errorf("%v, hint %q", err, fail.HintOf(err))
+	}
+	for _, other := range []error{nil, failure("no space left"), errors.New("update-locale: Error: invalid locale settings")} {
+		if err := noLocale(img, other); err != other {
+			t.Errorf("%v became %v", other, err)
 		}
 	}
 }
