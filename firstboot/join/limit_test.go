@@ -52,7 +52,7 @@ func TestBounded(t *testing.T) {
 		held = append(held, <-accepted)
 	}
 	c := dial()
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.SetReadDeadline(time.Now().Add(3 * time.Minute))
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("one more is not closed")
 	} else if e, ok := err.(net.Error); ok && e.Timeout() {

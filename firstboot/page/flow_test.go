@@ -237,7 +237,7 @@ func TestConditions(t *testing.T) {
 // TestLive: a change on the node is in the stream, and nothing else is.
 func TestLive(t *testing.T) {
 	s := serve(t, newcomer(), nil)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	stream := func(at string, cookie *http.Cookie) *http.Response {
 		t.Helper()
