@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"cloudy/firstboot/durable"
@@ -77,7 +79,9 @@ func (a *Agent) CarryOut(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		names, err := fs.Glob(root.FS(), "*.json")
+		// What begins with a dot is being written, and systemd does not see
+		// it; it would start this for ever for anything else that is left.
+		names, err := fs.Glob(root.FS(), "[^.]*")
 		if err != nil || len(names) == 0 {
 			root.Close()
 			break
@@ -85,7 +89,7 @@ func (a *Agent) CarryOut(ctx context.Context) error {
 		for _, name := range names {
 			var w Wish
 			err := readWish(root, name, &w)
-			if e := root.Remove(name); e != nil {
+			if e := root.RemoveAll(name); e != nil {
 				root.Close()
 				return e // or this would go round for ever
 			}
@@ -167,9 +171,21 @@ func systemctl(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// readWish reads a file of the folder, through no link.
+// maxWish bounds a wish in bytes; an invitation has at most 1,200.
+const maxWish = 16 << 10
+
+// readWish reads a file of the folder, through no link, and nothing that could
+// keep root waiting or fill its memory.
 func readWish(root *os.Root, name string, w *Wish) error {
-	data, err := root.ReadFile(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() || info.Size() > maxWish {
+		return errors.Join(err, errors.New("no file of a wish"))
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxWish))
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"cloudy/firstboot/nodeconfig"
@@ -48,6 +50,35 @@ func TestCarryOut(t *testing.T) {
 	}
 	if err := a.CarryOut(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOddWishes: what a daemon that was taken over puts there keeps root neither
+// waiting nor busy.
+func TestOddWishes(t *testing.T) {
+	a := wishful(t)
+	dir := a.path(WishDir)
+	put(t, a.path("etc/wish.json"), `{"identity": true}`)
+	if err := os.MkdirAll(filepath.Join(dir, "folder.json"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(dir, "folder.json/full"), "x")
+	put(t, filepath.Join(dir, "other"), "x")
+	put(t, filepath.Join(dir, "long.json"), `{"wipe": "`+strings.Repeat("x", maxWish)+`"}`)
+	if err := errors.Join(syscall.Mkfifo(filepath.Join(dir, "pipe.json"), 0o600), os.Symlink("../../../etc/wish.json", filepath.Join(dir, "link.json"))); err != nil {
+		t.Fatal(err)
+	}
+	err := a.CarryOut(t.Context())
+	for _, name := range []string{"folder", "long", "pipe", "link"} {
+		if err == nil || !strings.Contains(err.Error(), name+".json") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	if _, err := os.Stat(a.statePath("identity.json")); err == nil {
+		t.Error("a link was followed")
 	}
 }
 
