@@ -83,3 +83,50 @@ func TestSpentByWish(t *testing.T) {
 		}
 	}
 }
+
+const (
+	firstKey  = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3kPPsVhUXU4o2xXk2BXQzjyqGVPo2kZ7JnfGyvV6zN first"
+	secondKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHJ5WqRlW1n4yPq0yG2lUO3YpGm0mAhfyzKd0l3sWcKA second"
+)
+
+// TestSeedCountsOnce: who puts another card into a node that was given its name
+// and keys, or is in a mesh, takes nothing over; a factory reset lets them.
+func TestSeedCountsOnce(t *testing.T) {
+	a := wishful(t)
+	boot := func() (host, keys string) {
+		t.Helper()
+		next := New(a.opts)
+		next.privileged = func() bool { return true }
+		if _, err := next.Identity(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h, _ := os.ReadFile(next.path("etc/hostname"))
+		k, _ := os.ReadFile(next.path("root/.ssh/authorized_keys"))
+		return strings.TrimSpace(string(h)), string(k)
+	}
+	card := func(host, key string) {
+		put(t, a.path("boot/firmware/cloudy.txt"), "hostname = "+host+"\nssh-key = "+key+"\n")
+	}
+	put(t, a.path("root/.ssh/authorized_keys"), "ssh-rsa AAAA of the image")
+	card("first", firstKey)
+	if host, keys := boot(); host != "first" || keys != "ssh-rsa AAAA of the image\n"+firstKey+"\n" {
+		t.Fatalf("first boot: %q, %q", host, keys)
+	}
+	card("second", secondKey)
+	if host, keys := boot(); host != "first" || strings.Contains(keys, secondKey) || strings.Count(keys, firstKey) != 1 {
+		t.Errorf("another card: %q, %q", host, keys)
+	}
+	if err := New(a.opts).carryOut(t.Context(), Wish{Reset: resetFactory}); err != nil {
+		t.Fatal(err)
+	}
+	if host, keys := boot(); host != "second" || !strings.Contains(keys, secondKey) {
+		t.Errorf("after a factory reset: %q, %q", host, keys)
+	}
+
+	// A member that was never given anything.
+	a = rooted(t)
+	card("second", secondKey)
+	if host, keys := boot(); !strings.HasPrefix(host, "cloudy-") || keys != "" {
+		t.Errorf("a member: %q, %q", host, keys)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cloudy/firstboot/durable"
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/nodeconfig"
 )
@@ -59,13 +60,22 @@ func TestOrderAndWipe(t *testing.T) {
 		}
 	}
 
+	// What root found on a drive, and left for the daemon.
+	if err := durable.WriteJSON(s.imported(), []Seed{{token(t, 4), OriginCard, ""}, {token(t, 6), OriginDrive, ""}}); err != nil {
+		t.Fatal(err)
+	}
+
 	found := s.Find()
-	if len(found) != 5 {
+	if len(found) != 6 {
 		t.Fatalf("%d found: %+v", len(found), found)
 	}
-	for i, x := range found {
-		if x.Token != token(t, byte(i+1)) {
-			t.Errorf("%d is %s", i, x.Origin)
+	for i, want := range []struct {
+		n      byte
+		origin string
+	}{{1, OriginTyped}, {2, OriginCredential}, {3, OriginKernel}, {4, OriginCard}, {6, OriginDrive}, {5, OriginImage}} {
+		x := found[i]
+		if x.Token != token(t, want.n) || x.Origin != want.origin {
+			t.Errorf("%d is %s, want %s", i+1, x.Origin, want.origin)
 		}
 		if strings.Contains(x.Origin, x.Token) {
 			t.Errorf("the secret is in %q", x.Origin)
@@ -73,6 +83,9 @@ func TestOrderAndWipe(t *testing.T) {
 		if err := s.Used(x); err != nil {
 			t.Error(err)
 		}
+	}
+	if err := s.Forget(); err != nil {
+		t.Error(err)
 	}
 	// What the kernel, systemd and the agent's configuration have given is
 	// there as long as they run; on the disk nothing is.
