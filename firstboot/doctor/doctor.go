@@ -228,7 +228,8 @@ func (h Host) ports() Check {
 	return ok("ports", "%d and %d", m.TincPort, m.JoinPort)
 }
 
-// page looks whether the node's page is where it should be.
+// page looks whether the node's page is where it should be. The mesh does not
+// need it.
 func (h Host) page(ctx context.Context) Check {
 	port := h.Config.Page.TLSPort
 	switch {
@@ -242,12 +243,12 @@ func (h Host) page(ctx context.Context) Check {
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // who it is matters, not who says so
 	c, err := d.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
-		return Check{"page", Bad, fmt.Sprintf("nothing answers at port %d: %v", port, err), fmt.Sprintf("does another program have port %d or %d? ss -tlnp; journalctl -u cloudy-node says why", h.Config.Page.HTTPPort, port)}
+		return Check{"page", Warn, fmt.Sprintf("nothing answers at port %d: %v", port, err), fmt.Sprintf("does another program have port %d or %d? ss -tlnp; journalctl -u cloudy-node says why", h.Config.Page.HTTPPort, port)}
 	}
 	defer c.Close()
 	of := c.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.Organization
 	if len(of) == 0 || !strings.HasPrefix(of[0], page.Organization) {
-		return Check{"page", Bad, fmt.Sprintf("another program answers at port %d", port), fmt.Sprintf("find it: ss -tlnp 'sport = :%d'", port)}
+		return Check{"page", Warn, fmt.Sprintf("another program answers at port %d", port), fmt.Sprintf("find it: ss -tlnp 'sport = :%d'", port)}
 	}
 	return ok("page", "https, port %d; cloudy-node password tells how to log in", port)
 }

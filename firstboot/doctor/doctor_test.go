@@ -136,14 +136,14 @@ func TestPageAndServices(t *testing.T) {
 	}
 	h.Config.Page.TLSPort = l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	if c := find(t, Run(t.Context(), h), "page"); c.State != Bad {
+	if c := find(t, Run(t.Context(), h), "page"); c.State != Warn {
 		t.Errorf("nobody there: %+v", c)
 	}
 	// httptest's certificate is Acme's.
 	other := httptest.NewTLSServer(nil)
 	defer other.Close()
 	h.Config.Page.TLSPort = other.Listener.Addr().(*net.TCPAddr).Port
-	if c := find(t, Run(t.Context(), h), "page"); c.State != Bad || !strings.Contains(c.Detail, "another program") {
+	if c := find(t, Run(t.Context(), h), "page"); c.State != Warn || !strings.Contains(c.Detail, "another program") {
 		t.Errorf("another program: %+v", c)
 	}
 	c, err := page.OpenCredentials(h.path("page.json"), "c000000000000", "n", false)
