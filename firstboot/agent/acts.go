@@ -20,6 +20,9 @@ import (
 // errNoMember is the answer to what only a member can do.
 var errNoMember = errors.New("this node is in no mesh yet")
 
+// errMayNotInvite is the answer of a member that was not made an inviter.
+var errMayNotInvite = errors.New("this node may not invite: it was admitted as a plain member")
+
 // place is the node's place in a mesh as somebody who asks finds it: a reset
 // may take it away at any moment.
 type place struct {
@@ -52,7 +55,7 @@ func (a *Agent) invite(_ context.Context, q InviteRequest) (InviteAnswer, error)
 		return InviteAnswer{}, err
 	}
 	if m.certs[0].Role != membership.RoleInviter {
-		return InviteAnswer{}, errors.New("this node may not invite: it was admitted as a plain member")
+		return InviteAnswer{}, errMayNotInvite
 	}
 	if q.Role == membership.RoleInviter && !m.roster.Mesh().IsRoot(m.id.Key()) && len(m.certs) >= membership.MaxDepth-1 {
 		return InviteAnswer{}, errors.New("this node is too far from the root to admit inviters")

@@ -3,12 +3,14 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"cloudy/firstboot/membership"
 	"cloudy/firstboot/nodeconfig"
+	"cloudy/firstboot/page"
 )
 
 // rooted is an agent that is the root of a mesh, and runs nothing.
@@ -112,5 +114,33 @@ func TestActsDuringReset(t *testing.T) {
 	close(over)
 	if err := <-failed; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPageErrors: what the page has words of its own for is told as that.
+func TestPageErrors(t *testing.T) {
+	a := wishful(t)
+	ask := func() error {
+		_, err := pageNode{a}.Invite(t.Context(), page.InviteRequest{Lifetime: time.Hour, Uses: 1})
+		return err
+	}
+	if err := ask(); !errors.Is(err, page.ErrNotMember) {
+		t.Errorf("in no mesh: %v", err)
+	}
+	if err := (pageNode{a}).Join(t.Context(), "hello"); !errors.Is(err, page.ErrNoInvitation) {
+		t.Errorf("no invitation: %v", err)
+	}
+	a = rooted(t)
+	if err := ask(); err != nil {
+		t.Error(err)
+	}
+	if err := (pageNode{a}).Join(t.Context(), "hello"); !errors.Is(err, page.ErrAlreadyMember) {
+		t.Errorf("a member joins: %v", err)
+	}
+	plain := slices.Clone(a.certs)
+	plain[0].Role = membership.RoleNode
+	a.certs = plain
+	if err := ask(); !errors.Is(err, page.ErrMayNotInvite) {
+		t.Errorf("a plain member: %v", err)
 	}
 }

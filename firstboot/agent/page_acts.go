@@ -43,8 +43,11 @@ func (p pageNode) Invite(ctx context.Context, q page.InviteRequest) (page.Invita
 }
 
 func pageError(err error) error {
-	if errors.Is(err, errNoMember) {
+	switch {
+	case errors.Is(err, errNoMember):
 		return page.ErrNotMember
+	case errors.Is(err, errMayNotInvite):
+		return page.ErrMayNotInvite
 	}
 	return err
 }

@@ -157,7 +157,7 @@ func TestInChromium(t *testing.T) {
 			s.login(ctx, Admin, s.admin)
 			paths := []string{"/", "/stages", "/join", "/map"}
 			if s == in {
-				paths = []string{"/", "/stages", "/own", "/logs", "/map", "/services", "/members", "/member?name=" + s.node.members[4].Name, "/invite", "/account", "/reset", "/nothing", "/?lang=ca", "/services", "/invite", "/?lang=en"}
+				paths = []string{"/", "/stages", "/own", "/logs", "/map", "/services", "/members", "/member?name=" + s.node.members[4].Name, "/invite", "/account", "/reset", "/nothing", "/?lang=ca", "/services", "/invite", "/?lang=es", "/own", "/account", "/reset", "/stages", "/?lang=en"}
 			}
 			for _, path := range paths {
 				look(s, path)
