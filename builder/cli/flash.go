@@ -24,11 +24,11 @@ import (
 
 // flashFlags are the flags of flash.
 type flashFlags struct {
-	yes, any, noVerify, all, json, insecure bool
-	bmap, sha256                            string
-	keys                                    []string
-	invite, hostname                        string
-	sshKeys                                 []string
+	yes, any, anyImage, noVerify, all, json, insecure bool
+	bmap, sha256                                      string
+	keys                                              []string
+	invite, hostname                                  string
+	sshKeys                                           []string
 }
 
 func (a *App) flashCommand() *cobra.Command {
@@ -76,6 +76,7 @@ file cloudy.txt on the boot partition, which any computer can edit later on.`,
 	fl := c.Flags()
 	fl.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	fl.BoolVar(&f.any, "any-device", false, "also write to a device that is not removable, such as a disk")
+	fl.BoolVar(&f.anyImage, "any-image", false, "also write what has neither a partition table nor a filesystem")
 	fl.BoolVar(&f.noVerify, "no-verify", false, "do not read back what was written")
 	fl.BoolVar(&f.all, "all", false, "list all disks, with the reason why one is refused")
 	fl.BoolVar(&f.json, "json", false, "list as JSON")
@@ -107,15 +108,24 @@ func (a *App) listDevices(f flashFlags) error {
 		printf(a.Out, "No card, stick or other removable device that is free. --all lists every disk, and why it is refused.\n")
 		return nil
 	}
-	w := tabwriter.NewWriter(a.Out, 0, 8, 2, ' ', 0)
+	printDevices(a.Out, shown, f.any)
+	return nil
+}
+
+// printDevices writes a table of devices, and after it why some are refused:
+// that is longer than any column.
+func printDevices(out io.Writer, list []flash.Device, any bool) {
+	var refused strings.Builder
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "DEVICE\tSIZE\tBUS\tPARTITIONS\tMODEL")
-	for _, d := range shown {
+	for _, d := range list {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\n", d.Path, flash.Bytes(d.Size), dash(d.Transport), d.Partitions, dash(d.Model))
-		if err := d.Check(0, f.any); err != nil {
-			fmt.Fprintf(w, "  refused: %v\n", err)
+		if err := d.Check(0, any); err != nil {
+			fmt.Fprintf(&refused, "refused: %v\n", err)
 		}
 	}
-	return w.Flush()
+	w.Flush()
+	io.WriteString(out, refused.String())
 }
 
 func dash(s string) string {
@@ -156,7 +166,7 @@ func (a *App) flash(ctx context.Context, source, device string, f flashFlags) er
 	}
 	start := time.Now()
 	ctx, end := a.Progress(ctx)
-	res, err := flash.Write(ctx, im, m, flash.Options{NoVerify: f.noVerify, Seed: card})
+	res, err := flash.Write(ctx, im, m, flash.Options{NoVerify: f.noVerify, AnyImage: f.anyImage, Seed: card})
 	err = errors.Join(err, m.Close())
 	end(err, "")
 	if err != nil {

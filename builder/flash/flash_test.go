@@ -335,8 +335,14 @@ func TestDamaged(t *testing.T) {
 		if _, err := Write(ctx, open(t, plain, ""), m, Options{Seed: []byte("x")}); err == nil || !strings.Contains(err.Error(), "no FAT partition") {
 			t.Error(err)
 		}
+		if _, err := Write(ctx, open(t, plain, ""), m, Options{}); err == nil || fail.KindOf(err) != fail.User || !strings.Contains(err.Error(), "neither a partition table nor a filesystem") {
+			t.Error(err)
+		}
 		if sha256.Sum256(m.b) != before {
 			t.Error("the medium was written to")
+		}
+		if _, err := Write(ctx, open(t, plain, ""), m, Options{AnyImage: true}); err != nil || !bytes.HasPrefix(m.b, bytes.Repeat([]byte("x"), 4*mib)) {
+			t.Errorf("any image: %v", err)
 		}
 	})
 }

@@ -32,6 +32,7 @@ const (
 // Options say how to write.
 type Options struct {
 	NoVerify bool
+	AnyImage bool   // write what holds neither a partition table nor a filesystem, too
 	Seed     []byte // for SeedFile on the boot partition; nil leaves it alone
 }
 
@@ -121,13 +122,29 @@ func (f *flasher) prepare(ctx context.Context) error {
 		return fail.Mark(fail.User, fmt.Errorf("read %s: %w", f.im.Path, err))
 	}
 	if f.o.Seed == nil {
-		return nil
+		return f.sensible()
 	}
 	if list, err := fatPartitions(f.head, f.im.Size); err != nil || len(list) == 0 {
 		return fail.WithHint(fail.User, errors.Join(fmt.Errorf("%s has no FAT partition for %s", f.im.Path, SeedFile), err),
 			"without --invite, --hostname and --ssh-key it can be written all the same")
 	}
 	return nil
+}
+
+// sensible refuses to erase a medium for a file that nothing could make use
+// of there: a list of checksums beside the image, or half of an archive.
+func (f *flasher) sensible() error {
+	has := func(at int, s string) bool { return len(f.head) >= at+len(s) && string(f.head[at:at+len(s)]) == s }
+	switch {
+	case f.o.AnyImage,
+		has(510, "\x55\xaa"),   // an MBR, which stands before a GPT as well, or FAT
+		has(512, "EFI PART"),   // a GPT alone
+		has(0x438, "\x53\xef"), // ext2, 3, 4
+		has(0x8001, "CD001"):   // ISO 9660
+		return nil
+	}
+	return fail.WithHint(fail.User, fmt.Errorf("%s holds no disk: it has neither a partition table nor a filesystem that is known", f.im.Path),
+		"--any-image writes it all the same")
 }
 
 // erase clears both ends of the medium, where partition tables are.
