@@ -155,6 +155,9 @@ func (o *Opened) openFile(ctx context.Context, opts OpenOptions) error {
 		return err
 	}
 	o.closers = append(o.closers, f)
+	if o.Size, err = sizeOf(f); err != nil {
+		return err
+	}
 	for {
 		kind, err := Detect(f, o.Size)
 		if err != nil {
@@ -174,12 +177,22 @@ func (o *Opened) openFile(ctx context.Context, opts OpenOptions) error {
 		case kind == "cpio":
 			return o.openCPIO(ctx, f)
 		}
-		info, err := f.Stat()
+		size, err := sizeOf(f)
 		if err != nil {
 			return err
 		}
-		return o.openDisk(ctx, f, info.Size(), kind)
+		return o.openDisk(ctx, f, size, kind)
 	}
+}
+
+// sizeOf is the size of a file or of a block device, such as a card.
+func sizeOf(f *os.File) (int64, error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return size, err
 }
 
 func (o *Opened) openDisk(ctx context.Context, f *os.File, size int64, kind string) error {
