@@ -17,7 +17,7 @@ func imageBlock() *Block {
 			{Name: "from", Type: refType("image"), Doc: "The image this one builds on. Lists are appended, blocks with the same label are merged, other values are replaced; each attribute below says which.", Example: `image.minimal`},
 			{Name: "architectures", Type: listOf(archType), Default: `["amd64", "arm64"]`, Doc: "Debian architectures the image can be built for.", Example: `["amd64", "arm64", "armhf"]`},
 			{Name: "variant", Type: oneOf("minbase", "essential"), Default: `"minbase"`, Doc: "What every root starts from: `essential` is the Essential packages alone, `minbase` adds apt and the packages of priority required.", Example: `"minbase"`},
-			{Name: "packages", Type: listOf(packageItemType), Merge: Append, Doc: "Packages to install: `name`; `name=version`; `name/suite`; `name:arch`. `-name` drops one that was inherited, and keeps it from coming in as a recommendation.", Example: `["tinc", "-nano", "asterisk/forky", "libc6:armhf"]`},
+			{Name: "packages", Type: listOf(packageItemType), Merge: Append, Doc: "Packages to install: `name`; `name=version`; `name/suite`; `name:arch`. `-name` drops one that was inherited or that the variant brings, an essential one as well, and keeps it from coming in as a recommendation.", Example: `["tinc", "-nano", "asterisk/forky", "libc6:armhf"]`},
 			{Name: "recommends", Type: boolType, Default: "false", Doc: "Install what packages recommend, too.", Example: `true`},
 			{Name: "archives", Type: listOf(refType("archive")), Default: "all archives", Doc: "Archives to take packages from.", Example: `[archive.debian]`},
 			{Name: "services", Type: listOf(refType("service")), Merge: Append, Doc: "Services that the node can offer. Their packages are installed.", Example: `[service.etcd]`},

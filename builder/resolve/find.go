@@ -105,6 +105,22 @@ func (s *solver) unknown(w Want) *Problem {
 	return p
 }
 
+// misspelt says which of the names to be dropped are none of a package.
+func (u *Universe) misspelt(drop []string) (notes []string) {
+	for _, name := range drop {
+		w := parseName(name)
+		if u.groups[w.Name] != nil {
+			continue
+		}
+		note := fmt.Sprintf("-%s drops nothing: there is no package %s for %s", name, w.Name, u.native)
+		if near := u.similar(w.Name); len(near) > 0 {
+			note += fmt.Sprintf("; did you mean %s?", list(near, 3))
+		}
+		notes = append(notes, note)
+	}
+	return notes
+}
+
 // similar returns up to three package names that a misspelt name may mean,
 // the nearest first.
 func (u *Universe) similar(name string) []string {

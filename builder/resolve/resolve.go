@@ -85,8 +85,8 @@ type Choice struct {
 // Solution is a set of packages that can be installed together.
 type Solution struct {
 	Choices []Choice // by name, then architecture
-	// Notes say where a want was read generously: a virtual package that only
-	// one package provides.
+	// Notes say where a want was read generously, a virtual package that only
+	// one package provides, and what is dropped that there is not.
 	Notes []string
 	// Searched is set when apt's way found nothing and the full search did.
 	Searched bool
@@ -107,7 +107,7 @@ func (s *Solution) Packages() []*deb.Package {
 // other errors are a cancelled context and relations that cannot be parsed.
 func Resolve(ctx context.Context, u *Universe, req Request) (*Solution, error) {
 	s := newSolver(u, req.Recommends)
-	sol := &Solution{}
+	sol := &Solution{Notes: u.misspelt(req.Drop)}
 	s.prefer(req.Prefer)
 	s.drop(req.Drop)
 	wants, problems := s.wants(req, sol)

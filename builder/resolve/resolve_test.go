@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -283,6 +284,20 @@ func TestErrors(t *testing.T) {
 			if kinds[i] != c.kinds[i] {
 				t.Errorf("%s: kinds %v, want %v (%v)", c.request, kinds, c.kinds, err)
 			}
+		}
+	}
+}
+
+// TestDropOfNothing: a dropped name that is misspelt would drop nothing without a word.
+func TestDropOfNothing(t *testing.T) {
+	for want, notes := range map[string][]string{
+		"tinc nano-":   nil,
+		"tinc nanoo-":  {"-nanoo drops nothing: there is no package nanoo for amd64; did you mean nano?"},
+		"tinc zzzzzz-": {"-zzzzzz drops nothing: there is no package zzzzzz for amd64"},
+	} {
+		sol, err := Resolve(t.Context(), small(t, nil, "tinc", "nano"), request(want))
+		if err != nil || !slices.Equal(sol.Notes, notes) {
+			t.Errorf("%s: %q, %v", want, sol.Notes, err)
 		}
 	}
 }
