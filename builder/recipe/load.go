@@ -15,7 +15,7 @@ import (
 
 // Options are what comes from outside the recipe.
 type Options struct {
-	// Vars are the -var and -var-file of the command line, in their order.
+	// Vars are the --var and --var-file of the command line, in their order.
 	Vars []VarInput
 	// Env is the environment as os.Environ gives it; CLOUDY_VAR_* count.
 	Env []string

@@ -4,7 +4,7 @@ func variableBlock() *Block {
 	return &Block{
 		Name: "variable", Label: "name of the variable, used as `var.NAME`",
 		Doc: "A value that is set from outside. From weakest to strongest: `default`, the environment (`CLOUDY_VAR_NAME`), " +
-			"`*.auto.vars.hcl` files in the recipe folder by name, then `-var-file` and `-var` in the order of the command line.",
+			"`*.auto.vars.hcl` files in the recipe folder by name, then `--var-file` and `--var` in the order of the command line.",
 		Example: "variable \"network\" {\n  type        = string\n  default     = \"guifi\"\n  description = \"The community network whose mesh the node joins.\"\n\n" +
 			"  validation {\n    condition     = length(var.network) > 0\n    error_message = \"The network needs a name.\"\n  }\n}\n",
 		Attrs: []Attr{

@@ -149,7 +149,7 @@ func (m *Module) validateVariables() Diagnostics {
 	for _, name := range slices.Sorted(maps.Keys(m.variables)) {
 		v := m.variables[name]
 		if v.Required && v.From == "" {
-			diags = append(diags, Errorf(v.Range, fmt.Sprintf("Set it by -var %s=…, in a file given by -var-file, or by CLOUDY_VAR_%s.", name, name), "Variable %q has no value", name))
+			diags = append(diags, Errorf(v.Range, fmt.Sprintf("Set it by --var %s=…, in a file given by --var-file, or by CLOUDY_VAR_%s.", name, name), "Variable %q has no value", name))
 			continue
 		}
 		for _, b := range v.block.Body.Blocks {

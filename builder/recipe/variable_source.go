@@ -13,7 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 )
 
-// VarInput is one -var or -var-file of the command line. One field is set.
+// VarInput is one --var or --var-file of the command line. One field is set.
 type VarInput struct {
 	Assign string // "name=value"
 	File   string // on the host; HCL, or JSON when it ends in .json
@@ -64,11 +64,11 @@ func (m *Module) assignVariables(opts Options, auto []string) Diagnostics {
 		name = strings.TrimSpace(name)
 		switch {
 		case !ok:
-			diags = append(diags, Errorf(Range{}, "Write -var name=value.", "-var %s sets nothing", in.Assign))
+			diags = append(diags, Errorf(Range{}, "Write --var name=value.", "--var %s sets nothing", in.Assign))
 		case m.variables[name] == nil:
-			diags = append(diags, Errorf(Range{}, m.suggestVariable(name), "-var sets %q, but there is no such variable", name))
+			diags = append(diags, Errorf(Range{}, m.suggestVariable(name), "--var sets %q, but there is no such variable", name))
 		default:
-			diags = append(diags, m.assign(name, val, "-var "+name)...)
+			diags = append(diags, m.assign(name, val, "--var "+name)...)
 		}
 	}
 	return diags
