@@ -80,7 +80,7 @@ func (a *App) prepare(c *cobra.Command, args []string, f *bootFlags) (b *bootabl
 	var chosen []selection
 	if isDiskFile(b.name) {
 		b.disks[diskFormat(b.name)] = b.name
-	} else if chosen, err = a.chooseBootable(c.Context(), b); err != nil {
+	} else if chosen, err = a.chooseBootable(c.Context(), b, f.format); err != nil {
 		return nil, nil, err
 	}
 	e, done, err := a.engine(c.Context(), sb, f.out)
@@ -158,8 +158,24 @@ func isDiskFile(name string) bool {
 	return err == nil && !st.IsDir()
 }
 
+// notDisk is what is wrong with a name that is rather a file's than an
+// image's; nil for an image's.
+func notDisk(name string) error {
+	st, err := os.Stat(name)
+	switch {
+	case err == nil && st.Mode().IsRegular() && strings.ContainsAny(name, "./"):
+		return fail.WithHint(fail.User, fmt.Errorf("%s is no disk image by its name", name), "names of disk images end in ."+strings.Join(diskFormats(), ", ."))
+	case err != nil && (diskFormat(name) != "" || strings.Contains(name, "/")):
+		return fail.WithHint(fail.User, fmt.Errorf("there is no file %s", name), `"cloudy build" makes images, and "cloudy show" lists those that the recipe has`)
+	}
+	return nil
+}
+
 // chooseBootable finds the image and its target, "vm" when none is said.
-func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, error) {
+func (a *App) chooseBootable(ctx context.Context, b *bootable, format string) ([]selection, error) {
+	if err := notDisk(b.name); err != nil {
+		return nil, err
+	}
 	m, err := a.Module(ctx)
 	if err != nil {
 		return nil, err
@@ -176,6 +192,9 @@ func (a *App) chooseBootable(ctx context.Context, b *bootable) ([]selection, err
 	if !contains(bootTargets(), target.Name) {
 		return nil, fail.WithHint(fail.User, fmt.Errorf("%s is no disk image to boot", b.name),
 			"a machine boots the targets "+strings.Join(bootTargets(), ", "))
+	}
+	if have := target.Strings("formats"); format != "" && !contains(have, format) {
+		return nil, noFormat(format, b.name, have)
 	}
 	b.boot = target.Strings("boot")
 	if target.Name == "sdcard" {

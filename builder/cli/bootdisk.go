@@ -47,7 +47,7 @@ func (b *bootable) pick(wanted, attach string) error {
 	case wanted == "":
 		wanted = have[0]
 	case !slices.Contains(have, wanted):
-		return fail.Mark(fail.User, fmt.Errorf("--format=%s: %s has %s", wanted, b.name, strings.Join(have, ", ")))
+		return noFormat(wanted, b.name, have)
 	}
 	b.format = wanted
 	b.config.Attach = qemu.Attach(attach)
@@ -61,6 +61,10 @@ func (b *bootable) pick(wanted, attach string) error {
 		return fail.Mark(fail.User, fmt.Errorf("--attach=cd: %s is no CD image", filepath.Base(b.disks[wanted])))
 	}
 	return nil
+}
+
+func noFormat(wanted, name string, have []string) error {
+	return fail.Mark(fail.User, fmt.Errorf("--format=%s: %s has %s", wanted, name, strings.Join(have, ", ")))
 }
 
 // attachments are the values of --attach.

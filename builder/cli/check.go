@@ -55,8 +55,8 @@ says how it is: the unit cloudy-ready.service writes "CLOUDY-READY healthy", or
 "CLOUDY-READY degraded:" with the units that failed, to the console, and before it
 how far the node's agent is. A node without an invitation is healthy when it has its
 identity and waits for one. The image (by
-default the target "vm" of the image "node") is built first if need be; a FILE that
-ends in .raw or .qcow2 is taken as it is. Cards for the boards virt and raspberry-pi
+default the target "vm" of the image "node") is built first if need be; the FILE of a
+disk image or an ISO is taken as it is. Cards for the boards virt and raspberry-pi
 are booted by U-Boot, and by QEMU's Raspberry Pi 3. The machine has no network but its
 own, and what it writes is thrown away.
 
