@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
@@ -89,10 +88,6 @@ const (
 	xzChunk   = xz.MaxBlock
 )
 
-// maxWorkers bounds the memory on machines of many cores: ten to fifteen MiB
-// for each worker.
-const maxWorkers = 8
-
 func (f Format) codec() (codec, error) {
 	switch f {
 	case None:
@@ -152,18 +147,10 @@ func NewWriter(w io.Writer, f Format) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.start(w)
-}
-
-func (c codec) start(w io.Writer) (io.WriteCloser, error) {
-	return c.newWriter(w, min(runtime.GOMAXPROCS(0), maxWorkers))
-}
-
-func (c codec) newWriter(w io.Writer, workers int) (io.WriteCloser, error) {
 	if c.newJob == nil {
 		return plain{w}, nil
 	}
-	return startPool(w, c, workers)
+	return c.newWriter(w)
 }
 
 type plain struct{ io.Writer }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -61,14 +62,23 @@ func testCodec(t *testing.T, f Format) codec {
 	return c
 }
 
-func pack(t *testing.T, f Format, workers int, data []byte, piece int) []byte {
+func testWriter(t *testing.T, w io.Writer, f Format) io.WriteCloser {
 	t.Helper()
-	var b bytes.Buffer
-	c := testCodec(t, f)
-	w, err := c.newWriter(&b, workers)
+	if f == None {
+		return plain{w}
+	}
+	z, err := testCodec(t, f).newWriter(w)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return z
+}
+
+func pack(t *testing.T, f Format, workers int, data []byte, piece int) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(workers))
+	w := testWriter(t, &b, f)
 	for len(data) > 0 {
 		n := min(piece, len(data))
 		if _, err := w.Write(data[:n]); err != nil {
@@ -130,10 +140,7 @@ func TestWriterFails(t *testing.T) {
 	data := text(24 << 20)
 	for _, f := range []Format{Zstd, Gzip, XZ} {
 		for _, room := range []int{0, 1 << 20} {
-			w, err := testCodec(t, f).newWriter(&fullDisk{room}, 2)
-			if err != nil {
-				t.Fatal(err)
-			}
+			w := testWriter(t, &fullDisk{room}, f)
 			_, werr := io.Copy(w, bytes.NewReader(data))
 			cerr := w.Close()
 			if err := errors.Join(werr, cerr); !errors.Is(err, errFull) {

@@ -21,7 +21,7 @@ func NewSeekable(w io.Writer) (io.WriteCloser, error) {
 		return nil, err
 	}
 	c.frame = seekable
-	return c.start(w)
+	return c.newWriter(w)
 }
 
 // seekable is the table.

@@ -8,8 +8,8 @@ import (
 	"os"
 	"slices"
 
-	"cloudy/builder/disk/internal/inorder"
 	"cloudy/builder/disk/sparse"
+	"cloudy/builder/inorder"
 )
 
 // Options for Write. The zero value compresses with zstd.
@@ -56,22 +56,6 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 	}
 	im := newImage(w, info.Size(), o.Compression)
 	err = inorder.Work[job]{
-		Read: func(next func() (*job, error), send func(*job) error) error {
-			for piece := range sparse.Split(runs, batch*clusterSize) {
-				j, err := next()
-				if err != nil {
-					return err
-				}
-				if j.data, err = piece.Read(src, j.data); err != nil {
-					return err
-				}
-				j.first = piece.Offset >> clusterBits
-				if err := send(j); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
 		Worker: func() (func(*job) error, error) {
 			enc, err := newEncoder(o.Compression)
 			return func(j *job) error { return j.compress(enc) }, err
@@ -82,7 +66,22 @@ func Write(ctx context.Context, w io.WriterAt, src *os.File, o Options) error {
 			}
 			return im.add(j)
 		},
-	}.Run(ctx)
+	}.Run(ctx, func(l *inorder.Line[job]) error {
+		for piece := range sparse.Split(runs, batch*clusterSize) {
+			j, err := l.Next()
+			if err != nil {
+				return err
+			}
+			if j.data, err = piece.Read(src, j.data); err != nil {
+				return err
+			}
+			j.first = piece.Offset >> clusterBits
+			if err := l.Send(j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err == nil {
 		err = im.finish()
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 
-	"cloudy/builder/disk/internal/inorder"
 	"cloudy/builder/disk/sparse"
+	"cloudy/builder/inorder"
 	"cloudy/builder/tree"
 )
 
@@ -80,8 +80,7 @@ type block struct {
 
 // pipeline hands blocks to the workers.
 type pipeline struct {
-	next  func() (*block, error)
-	send  func(*block) error
+	line  *inorder.Line[block]
 	tail  *block // the fragment that is being filled
 	spare *block // one that was not sent
 }
@@ -89,7 +88,7 @@ type pipeline struct {
 // buffer returns a block with n bytes of data to be filled.
 func (p *pipeline) buffer(n int) (b *block, err error) {
 	if b, p.spare = p.spare, nil; b == nil {
-		if b, err = p.next(); err != nil {
+		if b, err = p.line.Next(); err != nil {
 			return nil, err
 		}
 	}
@@ -100,9 +99,6 @@ func (p *pipeline) buffer(n int) (b *block, err error) {
 // data writes the content of all files.
 func (s *writer) data(ctx context.Context) error {
 	return inorder.Work[block]{
-		Read: func(next func() (*block, error), send func(*block) error) error {
-			return s.read(&pipeline{next: next, send: send})
-		},
 		Worker: func() (func(*block) error, error) {
 			pack, err := newPacker(&s.o)
 			return func(b *block) error { return b.pack(pack) }, err
@@ -111,7 +107,7 @@ func (s *writer) data(ctx context.Context) error {
 			b.put(s.pos, b.size)
 			return s.append(b.packed)
 		},
-	}.Run(ctx)
+	}.Run(ctx, func(l *inorder.Line[block]) error { return s.read(&pipeline{line: l}) })
 }
 
 func (b *block) pack(pack packer) error {
@@ -184,7 +180,7 @@ func (s *writer) readFile(p *pipeline, e *tree.Entry, c *content) error {
 			}
 			c.sizes[i] = size
 		}
-		if err := p.send(b); err != nil {
+		if err := p.line.Send(b); err != nil {
 			return err
 		}
 	}
@@ -225,7 +221,7 @@ func (s *writer) flush(p *pipeline) error {
 	s.fragments = append(s.fragments, f)
 	b.put = func(pos int64, size uint32) { f.start, f.size = pos, size }
 	p.tail = nil
-	return p.send(b)
+	return p.line.Send(b)
 }
 
 func atEnd(r io.Reader) error {

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zlib"
 
-	"cloudy/builder/disk/internal/inorder"
 	"cloudy/builder/disk/sparse"
+	"cloudy/builder/inorder"
 )
 
 // Options for Write.
@@ -71,22 +71,6 @@ func Write(ctx context.Context, w io.Writer, src *os.File, o Options) error {
 		return fmt.Errorf("vmdk: %w", err)
 	}
 	err = inorder.Work[job]{
-		Read: func(next func() (*job, error), send func(*job) error) error {
-			for piece := range sparse.Split(runs, batch*grainSize) {
-				j, err := next()
-				if err != nil {
-					return err
-				}
-				if j.data, err = piece.Read(src, j.data); err != nil {
-					return err
-				}
-				j.first = piece.Offset / grainSize
-				if err := send(j); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
 		Worker: func() (func(*job) error, error) {
 			z, err := zlib.NewWriterLevel(io.Discard, zlib.DefaultCompression)
 			return func(j *job) error { return j.compress(z) }, err
@@ -97,7 +81,22 @@ func Write(ctx context.Context, w io.Writer, src *os.File, o Options) error {
 			}
 			return im.add(j)
 		},
-	}.Run(ctx)
+	}.Run(ctx, func(l *inorder.Line[job]) error {
+		for piece := range sparse.Split(runs, batch*grainSize) {
+			j, err := l.Next()
+			if err != nil {
+				return err
+			}
+			if j.data, err = piece.Read(src, j.data); err != nil {
+				return err
+			}
+			j.first = piece.Offset / grainSize
+			if err := l.Send(j); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err == nil {
 		err = im.finish()
 	}
