@@ -3,11 +3,8 @@ package ext4
 import (
 	"context"
 	"errors"
-	"runtime"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"cloudy/builder/inorder"
 	"cloudy/builder/tree"
 )
 
@@ -109,42 +106,40 @@ func (w *writer) layContent(ctx context.Context) ([]job, error) {
 // writeContent reads and writes the content of the jobs, several at a time,
 // but shows it to o.Follow in order.
 func (w *writer) writeContent(ctx context.Context, list []job, dev device, follow *follower) error {
-	start := make(chan struct{})
-	close(start)
-	next, turn := 0, start
-	var mu sync.Mutex
-	group, ctx := errgroup.WithContext(ctx)
-	for range min(max(runtime.GOMAXPROCS(0), 2), 4) {
-		group.Go(func() error {
-			l := &loader{buf: make([]byte, chunk+1)}
-			for {
-				mu.Lock()
-				if next == len(list) || ctx.Err() != nil {
-					mu.Unlock()
-					return ctx.Err()
-				}
-				j, mine, done := list[next], turn, make(chan struct{})
-				next, turn = next+1, done
-				mu.Unlock()
-				if err := errors.Join(l.read(w.p, j), l.checkHoles(w.p, j)); err != nil {
-					return err
-				}
-				if follow != nil {
-					select {
-					case <-mine:
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-					follow.show(l.buf, j.runs)
-					close(done)
-				}
-				if err := l.write(dev, j.runs); err != nil {
-					return err
-				}
-			}
-		})
+	type content struct {
+		loader
+		job
 	}
-	return group.Wait()
+	return inorder.Work[content]{
+		Worker: func() (func(*content) error, error) {
+			return func(c *content) error {
+				if err := errors.Join(c.read(w.p, c.job), c.checkHoles(w.p, c.job)); err != nil {
+					return err
+				}
+				return c.write(dev, c.runs)
+			}, nil
+		},
+		Take: func(c *content) error {
+			if follow != nil {
+				follow.show(c.buf, c.runs)
+			}
+			return nil
+		},
+	}.Run(ctx, func(l *inorder.Line[content]) error {
+		for _, j := range list {
+			c, err := l.Next()
+			if err != nil {
+				return err
+			}
+			if c.job = j; c.buf == nil {
+				c.buf = make([]byte, chunk+1)
+			}
+			if err := l.Send(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // placeJob gives the entries of a job their blocks and writes their inodes.

@@ -92,16 +92,17 @@ var ErrUnsupported = errors.New("not possible in ext4")
 // Write writes t as a filesystem that begins at byte off of w. What is never
 // written to must read as zero, so w is a sparse file that is new, cut to off
 // and extended again, or discarded there; the caller gives it its length of
-// at least off+o.Size. Blocks of zeros in files become holes. Who copies the
-// image to a medium that has been used must write its holes too, or discard
-// them: with the same UUID, old blocks of the journal would pass for new ones.
+// at least off+o.Size. Blocks of zeros in files of more than a MiB become
+// holes. Who copies the image to a medium that has been used must write its
+// holes too, or discard them: with the same UUID, old blocks of the journal
+// would pass for new ones.
 //
 // t must be sorted and complete: every entry but "." needs its directory.
 // A missing "." or "lost+found" is added. A file whose content is not exactly
 // Entry.Size long is an error. A zero MTime means o.Epoch. The error for a
 // size that is too small is a *TooSmallError that says what is needed.
 //
-// Write reads files twice, unless o.Content knows their holes, and calls
+// Write reads large files twice, unless o.Content knows their holes, and calls
 // w.WriteAt from several goroutines at a time.
 func Write(ctx context.Context, w io.WriterAt, off int64, t *tree.Tree, o Options) (Usage, error) {
 	o, err := o.checked()
@@ -126,8 +127,8 @@ func Write(ctx context.Context, w io.WriterAt, off int64, t *tree.Tree, o Option
 }
 
 // MinSize returns the smallest Options.Size, in whole MiB, at which Write
-// holds t with free bytes left for ordinary users. It reads the files of the
-// tree to find their holes unless o.Content has them. o.Size is not looked at.
+// holds t with free bytes left for ordinary users. It reads the large
+// files of the tree to find their holes unless o.Content has them. o.Size is not looked at.
 func MinSize(ctx context.Context, t *tree.Tree, o Options, free int64) (int64, error) {
 	o.Size = minimumSize
 	o, err := o.checked()

@@ -12,8 +12,8 @@ import (
 	"cloudy/builder/tree"
 )
 
-// Content is what Scan knows of the content of a tree's files: which of their
-// blocks are zeros, and so take no room.
+// Content is what Scan knows of the content of a tree's large files: which of
+// their blocks are zeros, and so take no room.
 type Content struct {
 	holes map[*tree.Entry]blockSet // of files that have some
 }
@@ -23,8 +23,13 @@ type blockSet []uint64
 
 func (b blockSet) has(n uint64) bool { return n/64 < uint64(len(b)) && b[n/64]>>(n%64)&1 != 0 }
 
-// Scan reads all files of t, on all cores. A file whose content is not exactly
-// Entry.Size long is an error.
+// large says whether holes are looked for in a file. The zeros in the small
+// files of a root, one block in some hundreds, are not worth opening all of them
+// once more. The choice must depend on the tree alone: it decides sizes of disks.
+func large(e *tree.Entry) bool { return e.Type == tree.File && e.Size > chunk }
+
+// Scan reads all files of t that are larger than a MiB, on all cores. A file
+// among them whose content is not exactly Entry.Size long is an error.
 func Scan(ctx context.Context, t *tree.Tree) (*Content, error) {
 	holes := make([]blockSet, len(t.Entries))
 	var next atomic.Int64
@@ -38,7 +43,7 @@ func Scan(ctx context.Context, t *tree.Tree) (*Content, error) {
 					return nil
 				}
 				e := &t.Entries[i]
-				if e.Type != tree.File || e.Size <= 0 || e.Size > maxFileSize { // the latter is newPlan's to refuse
+				if !large(e) || e.Size > maxFileSize { // newPlan refuses the latter
 					continue
 				}
 				var err error
@@ -107,8 +112,7 @@ func (l *loader) checkHoles(p *plan, j job) error {
 	return check(j.blocks * BlockSize)
 }
 
-// useContent counts what the large files really need. The choice of files must
-// not depend on anything but the tree: the result decides sizes of disks.
+// useContent counts what the large files really need.
 func (p *plan) useContent(c *Content) {
 	p.fileBlocks = 0
 	for _, e := range p.entries {
@@ -116,7 +120,7 @@ func (p *plan) useContent(c *Content) {
 			continue
 		}
 		blocks := divUp(uint64(e.Size), BlockSize)
-		if e.Size <= chunk {
+		if !large(e) {
 			p.fileBlocks += blocks
 			continue
 		}
