@@ -70,6 +70,16 @@ func (t *Tree) WriteTar(ctx context.Context, w io.Writer, opts TarOptions) error
 type onlyWriter struct{ io.Writer }
 
 func copyContent(w io.Writer, e *Entry, buf []byte) error {
+	if e.Size < int64(len(buf)) {
+		n, err := e.ReadAt(buf[:e.Size+1], 0)
+		if err == nil && int64(n) != e.Size {
+			err = fmt.Errorf("%d bytes of content, or more, where %d were announced", n, e.Size)
+		}
+		if err == nil {
+			_, err = w.Write(buf[:n])
+		}
+		return err
+	}
 	r, err := e.Open()
 	if err != nil {
 		return err

@@ -1,12 +1,7 @@
 package ext4
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
-
-	"golang.org/x/sys/unix"
 
 	"cloudy/builder/tree"
 )
@@ -56,7 +51,7 @@ func (l *loader) readFile(e *tree.Entry, at, n int64, last bool, pos int) error 
 	if last {
 		dst = l.buf[pos : pos+int(n)+1]
 	}
-	got, err := readAt(e, dst, at)
+	got, err := e.ReadAt(dst, at)
 	if err != nil {
 		return fmt.Errorf("ext4: %s: %w", e.Path, err)
 	}
@@ -65,44 +60,6 @@ func (l *loader) readFile(e *tree.Entry, at, n int64, last bool, pos int) error 
 	}
 	clear(l.buf[pos+int(n) : pos+blocks*BlockSize])
 	return nil
-}
-
-// readAt fills dst with the content of e from byte at on, as far as it goes.
-func readAt(e *tree.Entry, dst []byte, at int64) (int, error) {
-	if e.Source == "" && e.Content == nil {
-		if at > int64(len(e.Data)) {
-			return 0, nil
-		}
-		return copy(dst, e.Data[at:]), nil
-	}
-	r, err := e.Open()
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	if f, ok := r.(*os.File); ok && at > 0 {
-		// A large file may have large holes: nothing to read there.
-		data, err := f.Seek(at, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) || err == nil && data >= at+int64(len(dst)) {
-			info, err := f.Stat()
-			if err != nil {
-				return 0, err
-			}
-			n := int(min(max(info.Size()-at, 0), int64(len(dst))))
-			clear(dst[:n])
-			return n, nil
-		}
-		if _, err := f.Seek(at, io.SeekStart); err != nil {
-			return 0, err
-		}
-	} else if _, err := io.CopyN(io.Discard, r, at); err != nil && err != io.EOF {
-		return 0, err
-	}
-	n, err := io.ReadFull(r, dst)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil
-	}
-	return n, err
 }
 
 // add notes that the blocks of the buffer from b on go to s.
