@@ -225,7 +225,7 @@ func (e *Engine) view(ctx context.Context, below []string, upper, scratch string
 // copyLayers fills upper with all of the layers below, and marks it as
 // complete in itself.
 func copyLayers(ctx context.Context, below []string, upper string) error {
-	t, err := tree.Scan(below...)
+	t, err := scan(below)
 	if err != nil {
 		return err
 	}

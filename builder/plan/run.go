@@ -62,7 +62,7 @@ func (b *Build) customise(ctx context.Context, layers []string) (*tree.Tree, fun
 
 // delta is what the recipe lays over the packages.
 func (b *Build) delta(layers []string) (*customise.Delta, error) {
-	base, err := tree.Scan(layers...)
+	base, err := scan(layers)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (b *Build) runAll(ctx context.Context, layers []string, d *customise.Delta)
 	if layers, err = b.runFirst(ctx, len(b.runs), layers); err != nil {
 		return nil, err
 	}
-	return tree.Scan(layers...)
+	return scan(layers)
 }
 
 // overPackages adds the layer of what the recipe lays over the packages.

@@ -35,6 +35,11 @@ type Layer struct {
 // Dir is the root of the layer's tree.
 func (l *Layer) Dir() string { return filepath.Join(l.dir, "tree") }
 
+// Beside is the path of a file that is kept with the layer whose Dir is dir, and
+// goes with it. It is for what was found out about the layer and can be found
+// out again: no manifest covers it.
+func Beside(dir, name string) string { return filepath.Join(filepath.Dir(dir), name) }
+
 // pendingDirSuffix tells a pending layer's directory in tmp from its lock.
 const pendingDirSuffix = ".d"
 

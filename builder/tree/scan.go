@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -16,17 +15,31 @@ import (
 )
 
 // Scan reads the union of layers, the lowest first, as one sorted tree. Each
-// layer is a directory; a higher one hides what overlayfs would hide: a
-// character device 0/0 removes a name, a directory marked opaque replaces the
-// one below (Documentation/filesystems/overlayfs.rst). Sockets are left out.
+// layer is a directory.
 func Scan(layers ...string) (*Tree, error) {
+	list := make([]*Tree, len(layers))
+	for i, l := range layers {
+		var err error
+		if list[i], err = ScanLayer(l); err != nil {
+			return nil, err
+		}
+	}
+	return Union(list...), nil
+}
+
+// ScanLayer reads one layer as it is, with the marks by which it hides what
+// is below: character devices 0/0, and directories that have the attribute
+// OpaqueName. Written out by WriteTar and made again the same way it hides
+// the same. Of a socket there is only what it hides.
+func ScanLayer(dir string) (*Tree, error) {
 	s := &scanner{links: map[string]inode{}}
-	layers, err := s.aboveOpaque(layers)
+	s.group.SetLimit(runtime.GOMAXPROCS(0))
+	root, st, err := entry(unix.AT_FDCWD, dir, ".", dir)
 	if err != nil {
 		return nil, err
 	}
-	s.group.SetLimit(runtime.GOMAXPROCS(0))
-	s.group.Go(func() error { return s.dir(".", layers) })
+	s.add([]scanned{file(root, st)})
+	s.group.Go(func() error { return s.folder(".", dir) })
 	if err := s.group.Wait(); err != nil {
 		return nil, err
 	}
@@ -34,62 +47,6 @@ func Scan(layers ...string) (*Tree, error) {
 	t.Sort()
 	t.linkHard(s.links)
 	return t, nil
-}
-
-// ScanLayer reads one layer as it is, with the marks by which it hides what
-// is below: character devices 0/0, and directories that have the attribute
-// OpaqueName. Written out by WriteTar and made again the same way it hides
-// the same.
-func ScanLayer(dir string) (*Tree, error) {
-	s := &scanner{links: map[string]inode{}}
-	if err := s.layer(".", dir); err != nil {
-		return nil, err
-	}
-	t := &Tree{Entries: s.out}
-	t.Sort()
-	t.linkHard(s.links)
-	return t, nil
-}
-
-func (s *scanner) layer(rel, full string) error {
-	e, st, opaque, err := s.entry(rel, full)
-	if err != nil || e.Type == 0 {
-		return err
-	}
-	if e.Type != Dir {
-		s.add([]scanned{file(e, st)})
-		return nil
-	}
-	if opaque {
-		e.Xattrs = append(e.Xattrs, Xattr{OpaqueName, []byte(OpaqueValue)})
-		slices.SortFunc(e.Xattrs, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
-	}
-	s.out = append(s.out, e)
-	names, err := readNames(full)
-	if err != nil {
-		return err
-	}
-	for _, n := range names {
-		if err := s.layer(join(rel, n), filepath.Join(full, n)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// aboveOpaque drops the layers below one whose root is opaque: that layer is
-// complete in itself.
-func (s *scanner) aboveOpaque(layers []string) ([]string, error) {
-	for i := len(layers) - 1; i > 0; i-- {
-		_, _, opaque, err := s.entry(".", layers[i])
-		if err != nil {
-			return nil, err
-		}
-		if opaque {
-			return layers[i:], nil
-		}
-	}
-	return layers, nil
 }
 
 // Opaque is the attribute that marks a directory of a layer as complete in
@@ -129,33 +86,29 @@ type scanned struct {
 	inode inode
 }
 
-// dir adds the directory rel, which stands in each of the layers given.
-func (s *scanner) dir(rel string, layers []string) error {
-	top := layers[len(layers)-1]
-	e, _, _, err := s.entry(rel, filepath.Join(top, rel))
+// folder adds what is in the directory rel, which is at full.
+func (s *scanner) folder(rel, full string) error {
+	f, err := os.Open(full)
 	if err != nil {
 		return err
 	}
-	list := []scanned{{Entry: e}}
-	names := map[string][]string{} // name -> layers that have it, lowest first
-	for _, l := range layers {
-		list, err := readNames(filepath.Join(l, rel))
-		if err != nil {
-			return err
-		}
-		for _, n := range list {
-			names[n] = append(names[n], l)
-		}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return err
 	}
-	for name, in := range names {
-		dirs, err := s.name(&list, join(rel, name), in)
+	list := make([]scanned, 0, len(names))
+	for _, name := range names {
+		rel, full := join(rel, name), full+"/"+name
+		e, st, err := entry(int(f.Fd()), name, rel, full)
 		if err != nil {
 			return err
 		}
-		if len(dirs) == 0 {
+		list = append(list, file(e, st))
+		if e.Type != Dir {
 			continue
 		}
-		below := func() error { return s.dir(join(rel, name), dirs) }
+		below := func() error { return s.folder(rel, full) }
 		if s.group.TryGo(below) {
 			continue
 		}
@@ -167,32 +120,6 @@ func (s *scanner) dir(rel string, layers []string) error {
 	return nil
 }
 
-// name adds what the layers together show under one name, if that is no
-// folder; else it returns the layers that have the folder, the lowest first.
-func (s *scanner) name(list *[]scanned, rel string, in []string) ([]string, error) {
-	var dirs []string // from the highest down
-	for i := len(in) - 1; i >= 0; i-- {
-		full := filepath.Join(in[i], rel)
-		e, st, opaque, err := s.entry(rel, full)
-		if err != nil {
-			return nil, err
-		}
-		whiteout := e.Type == Char && e.Major == 0 && e.Minor == 0
-		if e.Type != Dir {
-			if len(dirs) == 0 && !whiteout && e.Type != 0 {
-				*list = append(*list, file(e, st))
-			}
-			break
-		}
-		dirs = append(dirs, in[i])
-		if opaque {
-			break
-		}
-	}
-	slices.Reverse(dirs)
-	return dirs, nil
-}
-
 func file(e Entry, st unix.Stat_t) scanned {
 	out := scanned{Entry: e}
 	if e.Type == File && st.Nlink > 1 {
@@ -201,12 +128,12 @@ func file(e Entry, st unix.Stat_t) scanned {
 	return out
 }
 
-// entry reads one name of one layer. What overlayfs noted in its attributes
-// says whether it hides the lower layers, and is not part of the tree: it
-// holds file handles, which differ from build to build.
-func (s *scanner) entry(rel, full string) (e Entry, st unix.Stat_t, opaque bool, err error) {
-	if err := unix.Lstat(full, &st); err != nil {
-		return e, st, false, fmt.Errorf("lstat %s: %w", full, err)
+// entry reads one name of the directory dir: rel in the layer, at full. What
+// else overlayfs noted in its attributes is not part of the tree: it holds file
+// handles, which differ from build to build.
+func entry(dir int, name, rel, full string) (e Entry, st unix.Stat_t, err error) {
+	if err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return e, st, fmt.Errorf("lstat %s: %w", full, err)
 	}
 	e = Entry{
 		Path: rel, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid,
@@ -219,11 +146,9 @@ func (s *scanner) entry(rel, full string) (e Entry, st unix.Stat_t, opaque bool,
 		e.Type, e.Size, e.Source = File, st.Size, full
 	case unix.S_IFLNK:
 		e.Type = Symlink
-		link, err := os.Readlink(full)
-		if err != nil {
-			return e, st, false, err
+		if e.Link, err = os.Readlink(full); err != nil {
+			return e, st, err
 		}
-		e.Link = link
 	case unix.S_IFCHR, unix.S_IFBLK:
 		e.Type = Char
 		if st.Mode&unix.S_IFMT == unix.S_IFBLK {
@@ -232,21 +157,27 @@ func (s *scanner) entry(rel, full string) (e Entry, st unix.Stat_t, opaque bool,
 		e.Major, e.Minor = unix.Major(st.Rdev), unix.Minor(st.Rdev)
 	case unix.S_IFIFO:
 		e.Type = Fifo
-	default:
-		return e, st, false, nil // a socket: Type 0
+	case unix.S_IFSOCK:
+		e.Type = Char // 0/0
+		return e, st, nil
 	}
 	all, err := xattrs(full)
+	opaque := false
 	for _, x := range all {
 		switch note, ok := overlayNote(x.Name); {
 		case !ok:
 			e.Xattrs = append(e.Xattrs, x)
 		case note == "opaque":
-			opaque = string(x.Value) == "y"
+			opaque = string(x.Value) == OpaqueValue
 		case note == "redirect" || note == "metacopy":
-			return e, st, false, fmt.Errorf("%s: content is in another layer (%s)", full, x.Name)
+			return e, st, fmt.Errorf("%s: content is in another layer (%s)", full, x.Name)
 		}
 	}
-	return e, st, opaque, err
+	if opaque && e.Type == Dir {
+		e.Xattrs = append(e.Xattrs, Xattr{OpaqueName, []byte(OpaqueValue)})
+		slices.SortFunc(e.Xattrs, func(a, b Xattr) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return e, st, err
 }
 
 // linkHard turns all names of an inode but the first into hard links.
@@ -267,15 +198,6 @@ func (t *Tree) linkHard(links map[string]inode) {
 		}
 		first[id] = e.Path
 	}
-}
-
-func readNames(dir string) ([]string, error) {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.Readdirnames(-1)
 }
 
 func join(dir, name string) string {
