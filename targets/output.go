@@ -11,8 +11,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"cloudy/builder/disk/sparse"
 	"cloudy/builder/fail"
 	"cloudy/builder/progress"
@@ -150,32 +148,49 @@ func hashSparse(ctx context.Context, h hash.Hash, f *os.File, at, end int64, don
 	return hole(end)
 }
 
-// Commit hashes the file where neither Hash nor Stream has done so, brings it
-// to the disk, gives it its name, and fills in path, size and hash of the
-// artefact.
+// Commit brings the file to the disk, gives it its name, and fills in path,
+// size and hash of the artefact. Where neither Hash nor Stream has hashed it,
+// that is done meanwhile: the content is complete. When it fails there is no
+// file of that name.
 func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
-	// The disk begins to write while the rest is hashed.
-	_ = unix.SyncFileRange(int(o.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
-	if o.sum == "" {
-		if _, err := o.Hash(ctx); err != nil {
-			return a, err
-		}
+	if err := ctx.Err(); err != nil {
+		return a, err
 	}
 	info, err := o.Stat()
 	if err != nil {
 		return a, err
 	}
-	if err := o.Sync(); err != nil {
-		return a, fail.Mark(fail.Host, fmt.Errorf("write %s: %w", o.path, err))
+	hashed := make(chan error, 1)
+	go func() {
+		var err error
+		if o.sum == "" {
+			_, err = o.Hash(ctx)
+		}
+		hashed <- err
+	}()
+	err = o.place()
+	if herr := <-hashed; err == nil && herr != nil {
+		err = errors.Join(herr, os.Remove(o.path))
 	}
-	temp := o.Name()
-	// CreateTemp makes files that only their owner reads.
-	if err := errors.Join(o.Chmod(0o644), o.Close(), os.Rename(temp, o.path)); err != nil {
-		return a, fmt.Errorf("write %s: %w", o.path, err)
+	if err == nil {
+		err = o.Close()
+		o.File = nil
 	}
-	o.File = nil
 	a.Path, a.Size, a.SHA256 = o.path, info.Size(), o.sum
-	return a, nil
+	return a, err
+}
+
+// place gives the file its name. What had it before is freed by that, which
+// takes the longer the larger it was.
+func (o *Output) place() error {
+	if err := o.Sync(); err != nil {
+		return fail.Mark(fail.Host, fmt.Errorf("write %s: %w", o.path, err))
+	}
+	// CreateTemp makes files that only their owner reads.
+	if err := errors.Join(o.Chmod(0o644), os.Rename(o.Name(), o.path)); err != nil {
+		return fmt.Errorf("write %s: %w", o.path, err)
+	}
+	return nil
 }
 
 // Discard removes what was not committed.

@@ -115,3 +115,47 @@ func TestFollow(t *testing.T) {
 		}
 	}
 }
+
+// TestCommitHashes: what is written by no known way is hashed while it gets its
+// name, and takes the place of what was there.
+func TestCommitHashes(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, "out")
+	commit := func(ctx context.Context) error {
+		t.Helper()
+		o, err := Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Discard()
+		if _, err := o.WriteAt([]byte("new"), 3<<20); err != nil {
+			t.Fatal(err)
+		}
+		a, err := o.Commit(ctx, Artefact{})
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if sum := fmt.Sprintf("%x", sha256.Sum256(data)); err != nil || a.SHA256 != sum || a.Size != 3<<20+3 {
+			t.Errorf("%s of %d bytes, %v", a.SHA256, a.Size, err)
+		}
+		return nil
+	}
+	if err := os.WriteFile(name, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := commit(ctx); err == nil {
+		t.Error("committed by nobody's wish")
+	}
+	if data, err := os.ReadFile(name); err != nil || string(data) != "old" {
+		t.Errorf("what was there before is %q, %v", data, err)
+	}
+	if err := commit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}

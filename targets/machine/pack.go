@@ -70,8 +70,9 @@ func (im Image) Build(ctx context.Context, formats []Format) (_ []targets.Artefa
 	g, gctx := errgroup.WithContext(ctx)
 	for i, f := range formats {
 		if f.Make == nil {
-			files[i] = raw
-			g.Go(func() error { _, err := raw.Hash(gctx); return err })
+			if files[i] = raw; len(formats) > 1 { // else Commit has nothing to wait for
+				g.Go(func() error { _, err := raw.Hash(gctx); return err })
+			}
 			continue
 		}
 		out, err := targets.Create(im.Base + f.Suffix)
