@@ -171,27 +171,31 @@ func Compare(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// Sort puts the entries in order.
+// Sort puts the entries in order. It is quick where most of them are, and what
+// was added stands at the end.
 func (t *Tree) Sort() {
-	// Entries are large: their places are sorted, and each is moved once.
-	type place struct {
-		path string
-		at   int
+	old := t.Entries
+	n := 1 // so many are in order
+	for n < len(old) && Compare(old[n-1].Path, old[n].Path) <= 0 {
+		n++
 	}
-	places, sorted := make([]place, len(t.Entries)), true
-	for i := range t.Entries {
-		places[i] = place{t.Entries[i].Path, i}
-		sorted = sorted && (i == 0 || Compare(places[i-1].path, places[i].path) <= 0)
-	}
-	if sorted {
+	if n >= len(old) {
 		return
 	}
-	slices.SortFunc(places, func(a, b place) int { return Compare(a.path, b.path) })
-	out := make([]Entry, len(places))
-	for i, p := range places {
-		out[i] = t.Entries[p.at]
+	// Entries are large: pointers to them are sorted, and each is moved once.
+	rest := make([]*Entry, 0, len(old)-n)
+	for i := n; i < len(old); i++ {
+		rest = append(rest, &old[i])
 	}
-	t.Entries = out
+	slices.SortFunc(rest, func(a, b *Entry) int { return Compare(a.Path, b.Path) })
+	t.Entries = make([]Entry, 0, len(old))
+	at := 0
+	for _, e := range rest {
+		k, _ := slices.BinarySearchFunc(old[at:n], e.Path, func(a Entry, p string) int { return Compare(a.Path, p) })
+		t.Entries = append(append(t.Entries, old[at:at+k]...), *e)
+		at += k
+	}
+	t.Entries = append(t.Entries, old[at:n]...)
 }
 
 // Find returns the entry at path, or nil. The tree must be sorted.
