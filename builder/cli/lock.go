@@ -92,6 +92,9 @@ own tools as well: the QEMU that boots images, mksquashfs and the like.`,
 				file.Images[key] = fresh
 				changes = append(changes, change{key, old, fresh})
 			}
+			if err == nil {
+				err = upgradable(file, images, only)
+			}
 			end(err, "")
 			if err != nil {
 				return err
@@ -113,6 +116,19 @@ own tools as well: the QEMU that boots images, mksquashfs and the like.`,
 	c.Flags().BoolVar(&check, "check", false, "write nothing; fail when the lock does not fit the recipe")
 	c.Flags().BoolVar(&withTools, "tools", false, "the builder's own tools, too")
 	return c
+}
+
+// upgradable is the mistake of asking for the newest of a package that none of
+// the images has.
+func upgradable(file *lock.File, images []*recipe.Image, names []string) error {
+	for _, name := range names {
+		if !slices.ContainsFunc(images, func(img *recipe.Image) bool {
+			return slices.ContainsFunc(file.Images[lock.Key(img.Name, img.Arch)].Packages, func(p lock.Package) bool { return p.Name == name })
+		}) {
+			return fail.Mark(fail.User, fmt.Errorf("--upgrade-package=%s: no image that is locked has it", name))
+		}
+	}
+	return nil
 }
 
 // lockImages are the images to lock: those named, or all that the recipe has

@@ -95,6 +95,7 @@ func TestUpgrade(t *testing.T) {
 	if r := p.ok("lock", "--upgrade-package", "hello"); !strings.Contains(r.stdout, "hello:all 1.0 -> 2.0") || strings.Contains(r.stdout, "other") {
 		t.Errorf("one package: %v", r)
 	}
+	p.fails(2, []string{`--upgrade-package=helo: no image that is locked has it`}, "lock", "--upgrade-package", "helo")
 	if r := p.ok("lock", "--upgrade"); !strings.Contains(r.stdout, "other:all 1.0 -> 2.0") || !strings.Contains(r.stdout, "init:all 1.0 -> 2.0") {
 		t.Errorf("all: %v", r)
 	}
