@@ -1,7 +1,7 @@
 // Package iso9660 writes CD images out of a tree: ISO 9660 (ECMA-119) with long
 // names, owners and modes by Rock Ridge (IEEE P1282, RRIP 1991A over SUSP) and
 // boot images by El Torito (specification 1.0). The same tree and options give
-// the same bytes. The first 32 KiB are left to the caller, for partition
+// the same bytes. List finds the files of any volume. The first 32 KiB are left to the caller, for partition
 // tables and boot code.
 package iso9660
 

@@ -1,5 +1,5 @@
-// Package squashfs writes read-only squashfs 4.0 filesystems out of a tree
-// (Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_fs.h in
+// Package squashfs writes read-only squashfs 4.0 filesystems out of a tree, and
+// reads them (Documentation/filesystems/squashfs.rst and fs/squashfs/squashfs_fs.h in
 // Linux). Blocks are packed on all cores; the same tree always gives the same
 // bytes.
 package squashfs

@@ -115,6 +115,11 @@ func same(t *testing.T, dir string, want *tree.Tree) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	equal(t, got, want)
+}
+
+func equal(t *testing.T, got, want *tree.Tree) {
+	t.Helper()
 	if len(got.Entries) != len(want.Entries) {
 		t.Errorf("%d entries, want %d", len(got.Entries), len(want.Entries))
 	}
@@ -142,7 +147,7 @@ func same(t *testing.T, dir string, want *tree.Tree) {
 			t.Errorf("%s:\n%.300s, want\n%.300s", w.Path, a, b)
 		}
 		if w.Type == tree.File {
-			if data, err := os.ReadFile(g.Source); err != nil || !bytes.Equal(data, w.Data) {
+			if data, err := g.Read(); err != nil || !bytes.Equal(data, w.Data) {
 				t.Errorf("%s: other content (%v)", w.Path, err)
 			}
 		}
