@@ -55,6 +55,16 @@ type Filesystem struct {
 	Used     int64     `json:"used,omitempty"` // 0 when nobody knows
 	Problem  string    `json:"problem,omitempty"`
 	Contents *Contents `json:"contents,omitempty"` // where it could be read
+
+	// Inside are filesystems in files of this one, such as the root of a live
+	// medium.
+	Inside []Inner `json:"inside,omitempty"`
+}
+
+// Inner is a file with a filesystem in it.
+type Inner struct {
+	Path       string      `json:"path"`
+	Filesystem *Filesystem `json:"filesystem"`
 }
 
 // Contents sums up the files of a filesystem or archive.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"cloudy/builder/disk/iso9660"
+	"cloudy/builder/disk/squashfs"
 	"cloudy/builder/tree"
 )
 
@@ -440,4 +442,40 @@ func FuzzCPIO(f *testing.F) {
 		o := &Opened{}
 		_ = o.openCPIO(context.Background(), bytes.NewReader(b))
 	})
+}
+
+// TestInspectLive reads the root on a CD.
+func TestInspectLive(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "live.iso"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	root := sampleRoot()
+	medium := &tree.Tree{Entries: []tree.Entry{{Path: ".", Type: tree.Dir, Mode: 0o755}, {Path: "live", Type: tree.Dir, Mode: 0o755}}}
+	im, err := iso9660.Write(f, medium, iso9660.Options{Volume: "LIVE", Placed: []iso9660.Placed{{Path: "live/root.squashfs", Write: func(at int64) (int64, error) {
+		return squashfs.Write(t.Context(), f, at, root.Tree, squashfs.Options{})
+	}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(im.Size); err != nil {
+		t.Fatal(err)
+	}
+	o := inspect(t, f.Name())
+	if fs := o.Filesystem; o.Format != "iso9660" || fs == nil || fs.Contents == nil || fs.Contents.Files != 2 || len(fs.Inside) != 1 || fs.Inside[0].Path != "live/root.squashfs" || fs.Inside[0].Filesystem.Contents.Packages == 0 {
+		t.Fatalf("%+v, %+v", o.Image, o.Filesystem)
+	}
+	got, err := o.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := DiffRoots(t.Context(), root, got, DiffOptions{})
+	if err != nil || !d.Empty() {
+		t.Errorf("%v, %+v", err, d)
+	}
+	var text bytes.Buffer
+	if err := WriteImage(&text, &o.Image); err != nil || !strings.Contains(text.String(), "\n  live/root.squashfs\n    squashfs, ") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
 }

@@ -74,6 +74,10 @@ func (p *printer) filesystem(indent string, fs *Filesystem) {
 	if fs.Problem != "" {
 		p.printf("%sproblem: %s\n", indent, fs.Problem)
 	}
+	for _, in := range fs.Inside {
+		p.printf("%s%s\n", indent, in.Path)
+		p.filesystem(indent+"  ", in.Filesystem)
+	}
 }
 
 func contentsText(c *Contents) string {

@@ -10,6 +10,8 @@ import (
 
 	"cloudy/builder/disk/ext4"
 	"cloudy/builder/disk/fat"
+	"cloudy/builder/disk/iso9660"
+	"cloudy/builder/disk/squashfs"
 	"cloudy/builder/tree"
 )
 
@@ -46,6 +48,21 @@ func (o *Opened) filesystem(ctx context.Context, disk io.ReaderAt, start, size i
 		if fs.Contents, err = o.add(root); err != nil {
 			fs.Problem = err.Error()
 		}
+	case fs.Type == "squashfs":
+		var t *tree.Tree
+		img, err := squashfs.Open(disk, start)
+		if err == nil {
+			t, err = img.Tree(ctx)
+		}
+		if err == nil {
+			fs.Contents, err = o.add(RootOf(t))
+		}
+		if err != nil {
+			fs.Problem = err.Error()
+		}
+		return fs, ctx.Err()
+	case fs.Type == "iso9660":
+		return fs, o.readISO(ctx, fs, part)
 	case fs.Type == "vfat":
 		fs.Contents, fs.Problem = readFAT(part)
 		if fs.Contents != nil {
@@ -53,6 +70,34 @@ func (o *Opened) filesystem(ctx context.Context, disk io.ReaderAt, start, size i
 		}
 	}
 	return fs, nil
+}
+
+// readISO sums up a CD, and reads the squashfs on live ones.
+func (o *Opened) readISO(ctx context.Context, fs *Filesystem, r io.ReaderAt) error {
+	list, err := iso9660.List(r)
+	if err != nil {
+		fs.Problem = err.Error()
+		return nil
+	}
+	fs.Contents = &Contents{Files: len(list)}
+	for _, e := range list {
+		if e.Dir {
+			continue
+		}
+		fs.Contents.Size += e.Size
+		magic := make([]byte, 4)
+		if _, err := r.ReadAt(magic, e.Offset); err != nil || string(magic) != "hsqs" {
+			continue
+		}
+		inner, err := o.filesystem(ctx, r, e.Offset, e.Size)
+		if err != nil {
+			return err
+		}
+		if inner != nil {
+			fs.Inside = append(fs.Inside, Inner{e.Path, inner})
+		}
+	}
+	return nil
 }
 
 // readFAT sums up a FAT filesystem, which never is a root.
