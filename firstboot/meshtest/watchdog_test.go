@@ -39,7 +39,7 @@ systemctl restart cloudy-node.service`
 		t.Errorf("it was not the watchdog: %s", journal)
 	}
 
-	for unit, limit := range map[string]float64{"cloudy-node.service": 2.5, "cloudy-mesh.service": 3, "cloudy-identity.service": 5, "cloudy-wish.service": 5} {
+	for unit, limit := range map[string]float64{"cloudy-node.service": 2.5, "cloudy-mesh.service": 3, "cloudy-identity.service": 4, "cloudy-wish.service": 4} {
 		out, _ := m.run("systemd-analyze", "security", "--no-pager", unit)
 		_, text, ok := strings.Cut(out, "Overall exposure level for "+unit+": ")
 		if !ok {

@@ -67,7 +67,7 @@ func TestSecurity(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for unit, limit := range map[string]float64{
-		"cloudy-node.service": 2.5, "cloudy-mesh.service": 3, "cloudy-identity.service": 5, "cloudy-wish.service": 5,
+		"cloudy-node.service": 2.5, "cloudy-mesh.service": 3, "cloudy-identity.service": 4, "cloudy-wish.service": 4,
 	} {
 		data, err := Files.ReadFile(unit)
 		if err != nil {
