@@ -20,7 +20,7 @@ func (p pageNode) Facts() page.Facts {
 	s := a.Status()
 	f := page.Facts{
 		Name: string(s.Name), Host: s.Host, Version: a.opts.Version, Member: s.Network != "", Network: s.Network, Inviter: string(s.Inviter),
-		Address4: s.Address4, Address6: s.Address6, Members: s.Members, Alive: s.Alive, Links: s.Links, Ready: s.Ready, Cloned: s.Cloned,
+		Address4: s.Address4, Address6: s.Address6, Members: s.Members, Alive: s.Alive, Links: s.Links, Ready: s.Ready, Cloned: s.Cloned, Doubled: s.Doubled,
 		MayInvite: s.Role == membership.RoleInviter,
 	}
 	for _, x := range s.Stages {

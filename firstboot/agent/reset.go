@@ -35,6 +35,20 @@ func (a *Agent) doReset(ctx context.Context) error {
 		return nil
 	}
 	a.log.Warn("reset", "identity", q.Identity, "services", q.Services, "factory", q.Factory)
+	err := a.carryReset(ctx, *q)
+	if err != nil {
+		// Half done is worse than none: again in the next round, unless
+		// something else is asked for by then.
+		a.mu.Lock()
+		if a.pending == nil {
+			a.pending = q
+		}
+		a.mu.Unlock()
+	}
+	return err
+}
+
+func (a *Agent) carryReset(ctx context.Context, q ResetRequest) error {
 	if q.Services || q.Factory {
 		if err := a.forgetServices(ctx); err != nil {
 			return err

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"image"
+	"image/color"
+	"image/draw"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
 	"github.com/spf13/cobra"
 
 	"cloudy/firstboot/agent"
@@ -135,5 +140,48 @@ func TestWithoutAgent(t *testing.T) {
 	// It works all the same, and says so.
 	if code, out, _ := c.run("", "doctor"); code != exitFailed || !strings.Contains(out, "the agent does not answer") {
 		t.Errorf("doctor: %d: %s", code, out)
+	}
+}
+
+// TestQRCode reads the code that invite draws, as a camera sees the terminal.
+func TestQRCode(t *testing.T) {
+	const token = "cloudy1.eyJtIjoiZ3VpZmkiLCJpIjoi.QWJjZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo-_0123456789"
+	var out bytes.Buffer
+	if err := printQR(&out, token); err != nil {
+		t.Fatal(err)
+	}
+	const dot = 6
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	var img *image.Gray
+	for y, line := range lines {
+		body, ok := strings.CutPrefix(line, "\x1b[30;107m") // black on white, whatever the terminal has
+		row := []rune(strings.TrimSuffix(body, "\x1b[0m"))
+		if !ok || len(row) == 0 {
+			t.Fatalf("line %d is %q", y, line)
+		}
+		if img == nil {
+			img = image.NewGray(image.Rect(0, 0, len(row)*dot, 2*len(lines)*dot))
+		}
+		for x, r := range row {
+			for half, dark := range []bool{r == '█' || r == '▀', r == '█' || r == '▄'} {
+				shade := color.Gray{255}
+				if dark {
+					shade = color.Gray{0}
+				}
+				at := image.Rect(x*dot, (2*y+half)*dot, (x+1)*dot, (2*y+half+1)*dot)
+				draw.Draw(img, at, image.NewUniform(shade), image.Point{}, draw.Src)
+			}
+		}
+	}
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code.GetText() != token {
+		t.Errorf("the code says %q", code.GetText())
 	}
 }

@@ -70,6 +70,9 @@ func (a *app) printStatus(s agent.Status) {
 	if s.Cloned && s.Network == "" {
 		fmt.Fprintln(a.out, "This system was copied from another node. It has new keys, and needs an invitation of its own.")
 	}
+	if s.Doubled {
+		fmt.Fprintln(a.out, "Another machine has, or lately had, this node's keys. If its card was copied, one of the two takes new keys and must be invited anew.")
+	}
 	w := tabwriter.NewWriter(a.out, 2, 0, 2, ' ', 0)
 	for _, x := range s.Stages {
 		text := x.Detail

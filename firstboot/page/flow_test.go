@@ -234,6 +234,32 @@ func TestConditions(t *testing.T) {
 	}
 }
 
+// TestCopies: a copy is told what to do as long as there is something to do.
+func TestCopies(t *testing.T) {
+	for name, tt := range map[string]struct {
+		node             *fake
+		cloned, doubled  bool
+		invited, twoOfIt bool
+	}{
+		"neither":            {newcomer(), false, false, false, false},
+		"a copy":             {newcomer(), true, false, true, false},
+		"a copy that is in":  {citizen(5), true, false, false, false},
+		"the one that stays": {citizen(5), false, true, false, true},
+	} {
+		tt.node.facts.Cloned, tt.node.facts.Doubled = tt.cloned, tt.doubled
+		c := serve(t, tt.node, nil).client(Guest)
+		for _, path := range []string{"/", "/stages"} {
+			body := c.get(path).body
+			if got := strings.Contains(body, string(text(mCloned[english]))); got != tt.invited {
+				t.Errorf("%s, %s: told to be invited: %t", name, path, got)
+			}
+			if got := strings.Contains(body, string(text(mDoubled[english]))); got != tt.twoOfIt {
+				t.Errorf("%s, %s: told of the other: %t", name, path, got)
+			}
+		}
+	}
+}
+
 // TestLive: a change on the node is in the stream, and nothing else is.
 func TestLive(t *testing.T) {
 	s := serve(t, newcomer(), nil)

@@ -74,6 +74,7 @@ var (
 	mStageWaits    = &words{"“%s” is waiting.", "«%s» està en espera.", "«%s» está en espera."}
 	mOnItsWay      = &words{"On its way: %s.", "En camí: %s.", "En camino: %s."}
 	mCloned        = &words{"This system was copied from another node. It has keys of its own now, and needs an invitation of its own.", "Aquest sistema és una còpia d’un altre node. Ara té claus pròpies i necessita una invitació pròpia.", "Este sistema es una copia de otro nodo. Ahora tiene claves propias y necesita una invitación propia."}
+	mDoubled       = &words{"Another machine has, or lately had, this node’s keys. If its card was copied, one of the two takes new keys by itself and must be invited anew.", "Una altra màquina té, o ha tingut fa poc, les claus d’aquest node. Si se n’ha copiat la targeta, un dels dos pren claus noves tot sol i s’ha de tornar a convidar.", "Otra máquina tiene, o ha tenido hace poco, las claves de este nodo. Si se ha copiado su tarjeta, uno de los dos toma claves nuevas por sí solo y hay que invitarlo de nuevo."}
 	mJoinNow       = &words{"Join a mesh", "Uneix-te a una malla", "Unirse a una malla"}
 	mAddresses     = &words{"Addresses", "Adreces", "Direcciones"}
 	mAddress4      = &words{"IPv4 in the mesh", "IPv4 a la malla", "IPv4 en la malla"}

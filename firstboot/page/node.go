@@ -87,6 +87,7 @@ type Facts struct {
 	Ready             bool     // every stage is done
 	Asked             bool     // its invitation is taken, somebody has to approve
 	Cloned            bool     // the system was copied from another node's
+	Doubled           bool     // another machine has, or lately had, this node's keys
 	Stages            []Stage
 	Uptime            time.Duration
 	Load              float64 // of the last minute; processes that run or wait

@@ -12,7 +12,7 @@ func (v *view) overview() part {
 		v.heading(text(f.Host), ""),
 		v.statusBox(),
 		el(`div id="next"`, v.live("next", v.nextStep())),
-		when(f.Cloned, el(`div class="alert warn"`, el("p", v.say(mCloned)))),
+		v.copies(),
 		el(`section class="card" aria-labelledby="c-stages"`,
 			el(`div class="card-head"`, el(`h2 id="c-stages"`, v.say(mStages)), el(`a href="/stages"`, v.say(mDetails))),
 			el(`ol id="steps" class="steps"`, v.live("steps", v.steps()))),

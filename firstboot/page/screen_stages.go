@@ -123,6 +123,15 @@ func (v *view) status() part {
 	)
 }
 
+// copies says that this system is one of two. What a copy must do it has done
+// when it is a member.
+func (v *view) copies() part {
+	return group(
+		when(v.facts.Cloned && !v.facts.Member, el(`div class="alert warn"`, el("p", v.say(mCloned)))),
+		when(v.facts.Doubled, el(`div class="alert warn"`, el("p", v.say(mDoubled)))),
+	)
+}
+
 func (v *view) statusBox() part {
 	return el(`div id="status" class="status" role="status"`, v.live("status", v.status()))
 }
@@ -131,7 +140,7 @@ func (v *view) stages() part {
 	return group(
 		v.heading(v.say(mStages), v.say(mStagesLead)),
 		v.statusBox(),
-		when(v.facts.Cloned, el(`div class="alert warn"`, el("p", v.say(mCloned)))),
+		v.copies(),
 		el(`ol id="stages" class="stages"`, v.live("stages", v.stageList())),
 	)
 }
