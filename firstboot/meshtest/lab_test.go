@@ -317,7 +317,7 @@ func (n *node) stop(sig syscall.Signal) {
 	n.agent.Process.Signal(sig)
 	select {
 	case <-n.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		n.l.t.Fatalf("node %s: the agent does not end", n.name)
 	}
 }

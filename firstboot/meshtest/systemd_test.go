@@ -127,7 +127,7 @@ exec systemd-nspawn --quiet --directory="$1/root" --volatile=overlay --machine="
 		}
 	})
 	m := &machine{t: t}
-	for deadline := time.Now().Add(60 * time.Second); m.pid == ""; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); m.pid == ""; time.Sleep(100 * time.Millisecond) {
 		select {
 		case err := <-done:
 			done <- err
@@ -161,7 +161,7 @@ func (m *machine) status() (s agent.Status) {
 
 func (m *machine) eventually(what string, ok func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(120 * time.Second); !ok(); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(200 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			status, _ := m.run("cloudy-node", "status")
 			failed, _ := m.run("systemctl", "--no-pager", "status", "cloudy-*")
