@@ -101,13 +101,10 @@ func TestAllLinksDead(t *testing.T) {
 	for _, n := range dead {
 		n.off()
 	}
-	took := l.eventually(150*time.Second, "let in by others", func() bool {
+	took := l.eventually(120*time.Second, "let in by others", func() bool {
 		return !slices.ContainsFunc(left, func(n *node) bool { return !x.pings(addr[n]) || !n.pings(addr[x]) })
 	})
 	t.Logf("%s lost all %d neighbours and reached the %d others after %s", x.name, len(dead), len(left), took.Round(time.Second))
-	if took > 120*time.Second {
-		t.Errorf("it took %s", took)
-	}
 
 	for _, n := range dead {
 		if n != a {
