@@ -62,9 +62,8 @@ func (a *Agent) stageJoin(ctx context.Context) (string, error) {
 	if st.Origin != "" {
 		for _, s := range a.seeds.Find() {
 			if v, err := membership.ParseInvitation(s.Token); err == nil && v.Mesh == r.Mesh().ID && !a.wiped[s.Token] {
-				err := a.spent(ctx, s)
-				a.wiped[s.Token] = err == nil // once: not every file can be read here, or written
-				if err != nil {
+				a.wiped[s.Token] = true // or tried: what cannot be written now is tried at the next start
+				if err := a.spent(ctx, s); err != nil {
 					a.log.Warn("the used invitation cannot be wiped", "where", s.Origin, "error", err)
 				}
 			}
