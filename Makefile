@@ -33,7 +33,7 @@ export CLOUDY_REQUIRE_ALL ?= 1
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help image build test deps unit heavy check sizes fmt bench docs page scale clean FORCE
+.PHONY: help image build test deps unit heavy check sizes fmt bench docs page picture scale clean FORCE
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ docs: ## write the generated parts of docs/
 page: ## pack the style sheet of the node's page and take its pictures anew (needs Chromium)
 	$(GO) test ./firstboot/page -run TestStyleIsPacked -update
 	$(GO) test ./firstboot/page -run TestPictures -update
+
+picture: build ## draw docs/build.svg: a build of the bench image, with its packages downloaded
+	mkdir -p $(OUT)/picture
+	$(BIN)/cloudy build bench:vm --cache $(OUT)/picture/cache --out $(OUT)/picture/out --progress=quiet
+	rm -rf $(OUT)/picture/cache/v1/layers $(OUT)/picture/out
+	CLOUDY_CACHE=cache $(GO) run ./scripts/picture -o docs/build.svg -C $(OUT)/picture $(BIN)/cloudy build bench:vm --progress=plain
 
 scale: ## simulate large meshes and write docs/scale.md (takes minutes)
 	$(GO) test ./firstboot/simulate -run 'TestScaleDocument' -update -timeout 60m
