@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Files are the units, the preset and the sysusers.d and tmpfiles.d files.
-// Path says where each belongs.
+// Files are the units, the preset, the sysusers.d and tmpfiles.d files, and the
+// man page that the units name. Path says where each belongs.
 //
-//go:embed *.service *.path *.preset *.conf
+//go:embed *.service *.path *.preset *.conf *.1
 var Files embed.FS
 
 // Path is where one of the files lies in a root, without the first slash
@@ -23,6 +23,8 @@ func Path(name string) string {
 		return "usr/lib/sysusers.d/cloudy-node.conf"
 	case name == "tmpfiles.conf":
 		return "usr/lib/tmpfiles.d/cloudy-node.conf"
+	case path.Ext(name) == ".1":
+		return "usr/share/man/man1/" + name
 	case path.Ext(name) == ".preset":
 		return "usr/lib/systemd/system-preset/" + name
 	}

@@ -89,3 +89,27 @@ func TestSecurity(t *testing.T) {
 		t.Logf("%-24s %.1f", unit, level)
 	}
 }
+
+// TestDocumented: the manual that a unit of ours names is there.
+func TestDocumented(t *testing.T) {
+	entries, err := Files.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := Files.ReadFile(e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(data)) {
+			page, ok := strings.CutPrefix(strings.TrimSpace(line), "Documentation=man:cloudy")
+			if !ok {
+				continue
+			}
+			name, section, _ := strings.Cut(strings.TrimSuffix(page, ")"), "(")
+			if _, err := Files.ReadFile("cloudy" + name + "." + section); err != nil {
+				t.Errorf("%s: %v", e.Name(), err)
+			}
+		}
+	}
+}
