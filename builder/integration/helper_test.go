@@ -63,7 +63,7 @@ done
 func sameHelper(t *testing.T, root string) {
 	real, err := os.ReadFile(filepath.Join(root, "usr/bin/deb-systemd-helper"))
 	if err != nil {
-		t.Skip("no deb-systemd-helper in this image")
+		skip(t, "no deb-systemd-helper in this image")
 	}
 	for name, content := range oddUnits {
 		writeFile(t, filepath.Join(root, "usr/lib/systemd/system", name), content)

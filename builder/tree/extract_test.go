@@ -18,7 +18,7 @@ import (
 // are the same to the last attribute.
 func TestExtract(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("wants root")
+		skip(t, "wants root")
 	}
 	at := func(n int64) time.Time { return time.Unix(1700000000, n) }
 	capability := Xattr{"security.capability", []byte("\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")}
