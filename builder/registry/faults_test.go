@@ -178,8 +178,11 @@ func TestBrokenConnections(t *testing.T) {
 				}
 				return n.Add(1) <= c.times && c.spoil(w, r)
 			})
-			out := t.TempDir()
-			list := mustPull(t, client(), PullRequest{Ref: ref, Dir: out})
+			out, puller := t.TempDir(), client()
+			if c.name == "stalled" {
+				puller = New(Options{Wait: time.Millisecond, Stall: 2 * time.Second})
+			}
+			list := mustPull(t, puller, PullRequest{Ref: ref, Dir: out})
 			if read(t, list[0].Path) != content {
 				t.Error("other content")
 			}
