@@ -109,7 +109,7 @@ func TestArchiveErrors(t *testing.T) {
 				c.spoil(t, p, srv)
 			}
 			r := p.fails(c.code, c.want, "lock", "--progress=plain")
-			if r.took > 30*time.Second {
+			if r.took > 5*time.Minute {
 				t.Errorf("it took %v to say so", r.took)
 			}
 			p.clean()
@@ -216,7 +216,7 @@ func TestDownloadErrors(t *testing.T) {
 			before := readFile(t, filepath.Join(p.dir, lock.FileName))
 			c.spoil(t, srv)
 			r := p.fails(3, c.want, "build", "--progress=plain")
-			if r.took > 60*time.Second {
+			if r.took > 5*time.Minute { // tries have an end
 				t.Errorf("it took %v to say so", r.took)
 			}
 			p.clean()
