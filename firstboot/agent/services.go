@@ -41,6 +41,11 @@ type serviceHealth struct {
 	ok   bool
 	text string
 	at   time.Time
+
+	// A unit that does not stay up is started less and less often: each time
+	// is a dozen processes, by root.
+	starts int       // in a row
+	again  time.Time // not before
 }
 
 // probesAtOnce bounds the checks that run at one time: each may be a program.
@@ -50,7 +55,8 @@ const probesAtOnce = 8
 // whether each service answers. All that are due are asked at once: one that
 // hangs delays no other, and the stages behind it by its own timeout only.
 func (a *Agent) stageServices(ctx context.Context) (string, error) {
-	on := slices.DeleteFunc(slices.Clone(a.conf.Services), func(s nodeconfig.Service) bool { return !isOn(s, a.choices()) })
+	choices := a.choices()
+	on := slices.DeleteFunc(slices.Clone(a.conf.Services), func(s nodeconfig.Service) bool { return !isOn(s, choices) })
 	var due []nodeconfig.Service
 	a.mu.Lock()
 	for _, s := range on {
@@ -90,27 +96,49 @@ func checkInterval(s nodeconfig.Service, up bool) time.Duration {
 // asked for its announced port.
 func (a *Agent) checkServices(ctx context.Context, due []nodeconfig.Service) {
 	down := inactive(ctx, due)
+	stopped := func(s nodeconfig.Service) string {
+		if i := slices.IndexFunc(s.Units, func(u string) bool { return down[u] }); i >= 0 {
+			return s.Units[i]
+		}
+		return ""
+	}
+	starts := map[string]serviceHealth{} // how often, and when again
 	var failed error
-	if len(down) > 0 {
+	a.mu.Lock()
+	for _, s := range due {
+		if h := a.health[s.Name]; stopped(s) != "" && !time.Now().Before(h.again) {
+			starts[s.Name] = serviceHealth{starts: h.starts + 1, again: time.Now().Add(min(downInterval<<min(h.starts, 10), retryMax))}
+		}
+	}
+	a.mu.Unlock()
+	if len(starts) > 0 {
 		failed = a.wish(ctx, "services", Wish{Services: true})
 	}
 	slots := make(chan struct{}, probesAtOnce)
 	var probes sync.WaitGroup
 	for _, s := range due {
-		stopped := slices.IndexFunc(s.Units, func(u string) bool { return down[u] })
-		if stopped >= 0 && failed != nil {
-			a.noteHealth(ctx, s, serviceHealth{text: failed.Error(), at: time.Now()})
-			continue
-		}
-		if stopped >= 0 && !a.privileged() {
+		unit := stopped(s)
+		h, started := starts[s.Name]
+		h.at = time.Now()
+		switch {
+		case unit != "" && !started:
+			a.mu.Lock()
+			h.starts, h.again = a.health[s.Name].starts, a.health[s.Name].again
+			a.mu.Unlock()
+			h.text = fmt.Sprintf("%s does not run; it is started again in %s", unit, max(0, time.Until(h.again)).Round(time.Second))
+		case unit != "" && failed != nil:
+			h.text = failed.Error()
+		case unit != "" && !a.privileged():
 			time.AfterFunc(settling, a.Wake)
-			a.noteHealth(ctx, s, serviceHealth{text: s.Units[stopped] + " is being started", at: time.Now().Add(settling - downInterval)})
+			h.text, h.at = unit+" is being started", h.at.Add(settling-downInterval)
+		}
+		if h.text != "" {
+			a.noteHealth(ctx, s, h)
 			continue
 		}
 		slots <- struct{}{}
 		probes.Go(func() {
 			defer func() { <-slots }()
-			h := serviceHealth{}
 			if err := probe(ctx, checkOf(s)); err != nil {
 				h.text = err.Error()
 			}

@@ -74,3 +74,65 @@ func TestCheckSays(t *testing.T) {
 		t.Errorf("%.400v", err)
 	}
 }
+
+// TestRestartsBackOff: a unit that never stays up is started less and less
+// often, and at once when its owner turns it on.
+func TestRestartsBackOff(t *testing.T) {
+	a := wishful(t)
+	a.privileged = func() bool { return false }
+	a.conf.Services = []nodeconfig.Service{{Name: "web", Units: []string{"web.service"}, Enabled: true}}
+	// systemd, where it never runs.
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "systemctl"), []byte("#!/bin/sh\necho failed\nexit 3\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	wish := a.path(WishDir + "/services.json")
+	// check looks at the service again, as after the pause since the last look
+	// and, when told so, the one until the next start.
+	check := func(waited bool) (started bool) {
+		t.Helper()
+		os.Remove(wish)
+		h := a.health["web"]
+		h.at = time.Time{}
+		if waited {
+			h.again = time.Time{}
+		}
+		a.health["web"] = h
+		if _, err := a.stageServices(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(wish)
+		return err == nil
+	}
+	if !check(false) {
+		t.Fatal("not started at first")
+	}
+	var pause time.Duration
+	for i := range 12 {
+		before := time.Now()
+		if i > 0 && !check(true) {
+			t.Fatal("given up")
+		}
+		next := a.health["web"].again.Sub(before)
+		if i > 0 && (next < pause || next > retryMax+time.Minute) {
+			t.Errorf("attempt %d: again in %s, after %s", i, next, pause)
+		}
+		pause = min(next, retryMax) - time.Second
+		if i > 2 && check(false) {
+			t.Errorf("attempt %d: started again at once", i)
+		}
+	}
+	if pause < retryMax/2 {
+		t.Errorf("after many attempts: %s", pause)
+	}
+	if x := a.OwnServices()[0]; x.Up || !strings.Contains(x.Problem, "web.service does not run") {
+		t.Errorf("%+v", x)
+	}
+	if err := a.SetService(t.Context(), "web", true); err != nil {
+		t.Fatal(err)
+	}
+	if !check(false) || a.health["web"].starts != 1 {
+		t.Errorf("turned on, and not started: %+v", a.health["web"])
+	}
+}
