@@ -125,8 +125,13 @@ func (d *Delta) agent(a *accounts, img *recipe.Image, program *nodeagent.Agent) 
 	if img.Mesh != nil && d.find(tincd) == nil {
 		return fail.WithHint(fail.User, recipe.At(img.Mesh.Range, errors.New("the image has no tincd, which carries the mesh")), `add "tinc" to packages`)
 	}
-	err := d.put(tree.Entry{Path: agentProgram, Type: tree.File, Mode: 0o755, Size: program.Size, Content: program.Open})
+	// In memory once: each target would have to unpack and verify it again.
+	e := tree.Entry{Path: agentProgram, Type: tree.File, Size: program.Size, Content: program.Open}
+	data, err := e.Read()
 	if err != nil {
+		return err
+	}
+	if err := d.put(tree.Entry{Path: agentProgram, Type: tree.File, Mode: 0o755, Size: int64(len(data)), Data: data}); err != nil {
 		return err
 	}
 	var presets []string

@@ -100,6 +100,10 @@ func (e *Entry) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	defer r.Close()
+	if at, ok := r.(io.ReaderAt); ok {
+		n, err := at.ReadAt(p, off)
+		return n, ended(err)
+	}
 	if _, err := io.CopyN(io.Discard, r, off); err != nil {
 		return 0, ended(err)
 	}
