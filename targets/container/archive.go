@@ -86,6 +86,9 @@ func WriteTar(ctx context.Context, w io.Writer, f compress.Format, t *tree.Tree,
 	if err != nil {
 		return err
 	}
+	if f != compress.None { // which collects by itself
+		return errors.Join(t.WriteTar(ctx, z, opts), z.Close())
+	}
 	// Headers come in pieces of 512 bytes.
 	buf := bufio.NewWriterSize(z, 1<<20)
 	err = t.WriteTar(ctx, buf, opts)
