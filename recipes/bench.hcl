@@ -3,7 +3,7 @@
 
 image "minbase" {
   description   = "Debian's minbase and nothing else."
-  architectures = ["amd64", "arm64"]
+  architectures = ["amd64", "arm64", "armhf", "i386", "riscv64"]
   grow          = false
 
   target "tar" {

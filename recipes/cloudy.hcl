@@ -89,7 +89,7 @@ service "ssh" {
 
 image "minimal" {
   description   = "systemd, a network and SSH; for containers, and to build on."
-  architectures = ["amd64", "arm64"]
+  architectures = ["amd64", "arm64", "armhf", "i386", "riscv64"]
   overlay       = ["common"]
   hostname      = var.hostname
   locale        = "C.UTF-8"
@@ -135,8 +135,9 @@ image "minimal" {
 }
 
 image "node" {
-  description = "A node of the community cloud, as a machine of its own."
-  from        = image.minimal
+  description   = "A node of the community cloud, as a machine of its own."
+  from          = image.minimal
+  architectures = ["amd64", "arm64"]
 
   packages = concat(
     [local.kernel[arch], "initramfs-tools", "zstd", "e2fsprogs", "systemd-repart"],

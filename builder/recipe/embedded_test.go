@@ -59,6 +59,11 @@ func TestEmbedded(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range []string{"minbase", "minimal"} { // what docs/architectures.md builds
+		if got := m.Architectures(name); !slices.Equal(got, []string{"amd64", "arm64", "armhf", "i386", "riscv64"}) {
+			t.Errorf("%s is for %v", name, got)
+		}
+	}
 	minbase, _ := m.Image("minbase", "amd64")
 	if len(minbase.Packages)+len(minbase.Overlays)+len(minbase.Users) > 0 || minbase.Hostname != "" || minbase.Variant != "minbase" {
 		t.Errorf("minbase is more than minbase: %+v", minbase)
