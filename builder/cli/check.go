@@ -67,7 +67,7 @@ the machine boots.
 QEMU and firmware are the builder's own (installed out of the Debian archive into its
 store) unless --host-qemu is given.`,
 		Example: "  cloudy check node:vm\n  cloudy check node --firmware all --json\n  cloudy check out/node-amd64.qcow2 --firmware secure-boot --console boot.log\n  cloudy check metal:metal --format iso --attach usb\n  cloudy check board:sdcard --arch arm64",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteTargets,
+		Args:    between(0, 1), ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, w := range wanted {
 				if err := oneOf("firmware", w, firmwareNames()); err != nil {

@@ -13,7 +13,7 @@ func (a *App) completionCommand() *cobra.Command {
 		Long:      "Write a script that teaches a shell to complete verbs, flags, and the images, targets and\nvariables of the recipe.",
 		Example:   "  source <(cloudy completion bash)\n  cloudy completion zsh > \"${fpath[1]}/_cloudy\"\n  cloudy completion fish > ~/.config/fish/completions/cloudy.fish",
 		ValidArgs: shells,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      cobra.MatchAll(between(1, 1), cobra.OnlyValidArgs),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch args[0] {
 			case "zsh":

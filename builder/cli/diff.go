@@ -26,7 +26,7 @@ are compared by the packages of each image in them.`,
 		Example: `  cloudy diff old.qcow2 out/node-amd64.qcow2
   cloudy diff --exit-code --ignore 'var/log' a.tar b.tar
   git show HEAD~1:cloudy.lock > /tmp/old.lock && cloudy diff /tmp/old.lock cloudy.lock`,
-		Args: cobra.ExactArgs(2),
+		Args: between(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			compare := a.diffImages
 			if filepath.Ext(args[0]) == ".lock" && filepath.Ext(args[1]) == ".lock" {

@@ -20,7 +20,7 @@ func (a *App) initCommand() *cobra.Command {
 none is named. Nothing is written when one of the files is there already.`,
 		Example: `  cloudy init mycloud
   cd mycloud && cloudy build`,
-		Args: cobra.MaximumNArgs(1),
+		Args: between(0, 1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveFilterDirs
 		},

@@ -22,7 +22,7 @@ tells the release and the number of packages. It mounts nothing and needs no roo
 		Example: `  cloudy inspect out/node-amd64.qcow2
   cloudy inspect --packages rootfs.tar.zst
   cloudy inspect --json disk.img | jq .table`,
-		Args: cobra.MinimumNArgs(1),
+		Args: between(1, -1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, path := range args {
 				if err := a.inspect(c, path, asJSON, packages); err != nil {

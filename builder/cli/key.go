@@ -39,7 +39,7 @@ func (a *App) keyGenerateCommand() *cobra.Command {
 for, or taken from CLOUDY_KEY_PASSWORD; --no-password leaves it open, for a CI that
 keeps it as a secret itself. FILE.pub is for those who verify.`,
 		Example: "  cloudy key generate release.key\n  cloudy key generate ci.key --no-password",
-		Args:    cobra.ExactArgs(1),
+		Args:    between(1, 1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			password := ""
 			if !open {
@@ -121,7 +121,7 @@ func (a *App) signCommand() *cobra.Command {
 checksums signs all that it names. SOURCE_DATE_EPOCH, where it is set, is the time
 in the signature, which is the same each time then.`,
 		Example: "  cloudy sign --key release.key out/node-amd64.SHA256SUMS",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    between(1, -1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if key == "" {
 				return fail.WithHint(fail.User, errors.New("no key to sign with"), "name it with --key; 'cloudy key generate' makes one")
@@ -170,7 +170,7 @@ file of checksums beside it, or such a file of checksums: then all that it names
 verified. FOLDER stands for all files of checksums in it. The exit status is 1 when
 something is not what was signed.`,
 		Example: "  cloudy verify out --key release.key.pub\n  cloudy verify node-amd64.qcow2 --key RWT…",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    between(1, -1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(keys) == 0 {
 				return fail.WithHint(fail.User, errors.New("no key to verify with"), "name it with --key: the .pub file or the key itself")

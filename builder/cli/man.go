@@ -18,7 +18,7 @@ func (a *App) manCommand() *cobra.Command {
 		Short:   "Write the man pages into a folder",
 		Long:    "Write a man page for every verb and help topic into a folder, or the same as Markdown.",
 		Example: "  cloudy man ./man1\n  cloudy man --markdown docs/cli",
-		Args:    cobra.ExactArgs(1),
+		Args:    between(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			pages := manPages(c.Root())
 			if markdown {

@@ -41,7 +41,7 @@ What the registry has already is not sent again.`,
   cloudy push out/node-amd64-oci.tar out/node-arm64-oci.tar example.org/cloudy/node:1.0
   cloudy push out/node-amd64.qcow2 registry.example.org/cloudy/node-disk:1.0
   cloudy push out/node-amd64.SHA256SUMS registry.example.org/cloudy/node-all:1.0`,
-		Args: cobra.MinimumNArgs(1),
+		Args: between(1, -1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var err error
 			if r.Annotations, err = pairs("annotation", annotations); err != nil {
@@ -121,7 +121,7 @@ by its digest. What was interrupted goes on where it was.`,
 		Example: `  cloudy pull registry.example.org/cloudy/node-disk:1.0
   cloudy pull registry.example.org/cloudy/node-all:1.0 --file node-amd64.qcow2
   cloudy pull registry.example.org/cloudy/node:1.0 --arch arm64 --out images`,
-		Args: cobra.ExactArgs(1),
+		Args: between(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Ref, r.Arch = args[0], a.Flags.Arch
 			cl := registry.New(registry.Options{Insecure: insecure})
@@ -159,7 +159,7 @@ attached to it. Several FROM become one index: so the images that different mach
 have built, each for its own architecture, come under one tag.`,
 		Example: `  cloudy copy registry.example.org/cloudy/node:1.0 mirror.example.net/cloudy/node:1.0
   cloudy copy example.org/node:1-amd64 example.org/node:1-arm64 example.org/node:1`,
-		Args: cobra.MinimumNArgs(2),
+		Args: between(2, -1),
 		RunE: func(c *cobra.Command, args []string) error {
 			for _, arg := range args {
 				if isFile(arg) && !strings.Contains(arg, ":") {

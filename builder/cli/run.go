@@ -44,7 +44,7 @@ reachable at 127.0.0.1; port 22 is at 2222 when nothing is said.
 QEMU and firmware are the builder's own (installed out of the Debian archive into its
 store) unless --host-qemu is given.`,
 		Example: "  cloudy run\n  cloudy run node --uefi --memory 2G --publish 2222:22 --publish 7000:7000\n  cloudy run out/node-amd64.qcow2 --keep",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.CompleteTargets,
+		Args:    between(0, 1), ValidArgsFunction: a.CompleteTargets,
 		RunE: func(c *cobra.Command, args []string) error {
 			forwards, err := forwards(publish)
 			if err != nil {

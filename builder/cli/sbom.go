@@ -26,7 +26,7 @@ them in a form that leaves no doubt. The same image always gives the same
 document, so its time is 1970-01-01 unless --now is given.`,
 		Example: `  cloudy sbom out/node-amd64.qcow2 > node.spdx.json
   cloudy sbom --format cyclonedx rootfs.tar > rootfs.cdx.json`,
-		Args: cobra.ExactArgs(1),
+		Args: between(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := oneOf("format", format, sbomFormats()); err != nil {
 				return err

@@ -23,7 +23,7 @@ these come from.`,
 		Example: `  cloudy show
   cloudy show node
   cloudy show node --json | jq .Packages`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              between(0, 1),
 		ValidArgsFunction: a.CompleteImages,
 		RunE: func(c *cobra.Command, args []string) error {
 			m, err := a.Module(c.Context())

@@ -23,7 +23,7 @@ picture (svg, or svg-folders for folders instead of packages) or a page with bot
 		Example: `  cloudy size out/node-amd64.qcow2
   cloudy size --limit 0 --format json rootfs.tar
   cloudy size --format html out/node-amd64.qcow2 > size.html`,
-		Args: cobra.ExactArgs(1),
+		Args: between(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if limit < 0 {
 				return fail.Mark(fail.User, fmt.Errorf("--limit=%d: want 0 or more", limit))

@@ -63,3 +63,19 @@ func flagError(c *cobra.Command, err error) error {
 	}
 	return fail.WithHint(fail.User, err, hint)
 }
+
+// between wants so many arguments, without a limit where most is negative. The
+// error says what they are, by the words of the usage line.
+func between(least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= least && (most < 0 || len(args) <= most) {
+			return nil
+		}
+		_, what, _ := strings.Cut(c.Use, " ")
+		got := "nothing"
+		if len(args) > 0 {
+			got = strings.Trim(fmt.Sprintf("%q", args), "[]")
+		}
+		return fmt.Errorf("%s wants %s, and got %s", c.CommandPath(), what, got)
+	}
+}
