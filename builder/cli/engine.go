@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -29,6 +30,10 @@ func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*pla
 	if err != nil {
 		return nil, nil, fail.Mark(fail.User, err)
 	}
+	epoch, err := sourceDateEpoch()
+	if err != nil {
+		return nil, nil, err
+	}
 	shared, err := a.sharedCache()
 	if err != nil {
 		return nil, nil, err
@@ -37,9 +42,23 @@ func (a *App) engine(ctx context.Context, sb *sandbox.Sandbox, out string) (*pla
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log, Cache: shared}
+	e := &plan.Engine{Store: st, Mirrors: mirrors, Sandbox: sb, Offline: a.Flags.Offline, OutDir: out, Log: a.Log, Cache: shared, Epoch: epoch}
 	e.Emulate = tools.Emulation(e, a.pinnedTools)
 	return e, func() { st.Close() }, nil
+}
+
+// sourceDateEpoch is the variable of that name, in seconds since 1970
+// (reproducible-builds.org/specs/source-date-epoch); nil where it is not set.
+func sourceDateEpoch() (*int64, error) {
+	s := os.Getenv("SOURCE_DATE_EPOCH")
+	if s == "" {
+		return nil, nil
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<40 {
+		return nil, fail.Mark(fail.User, fmt.Errorf("SOURCE_DATE_EPOCH: %q is no number of seconds since 1970", s))
+	}
+	return &n, nil
 }
 
 // wanted reads the recipe, chooses the images and targets that args name, and

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -127,12 +126,12 @@ in the signature, which is the same each time then.`,
 				return fail.WithHint(fail.User, errors.New("no key to sign with"), "name it with --key; 'cloudy key generate' makes one")
 			}
 			at := time.Now()
-			if s := os.Getenv("SOURCE_DATE_EPOCH"); s != "" {
-				n, err := strconv.ParseInt(s, 10, 64)
-				if err != nil {
-					return fail.Mark(fail.User, fmt.Errorf("SOURCE_DATE_EPOCH: %q is no number of seconds", s))
-				}
-				at = time.Unix(n, 0)
+			epoch, err := sourceDateEpoch()
+			if err != nil {
+				return err
+			}
+			if epoch != nil {
+				at = time.Unix(*epoch, 0)
 			}
 			k, err := a.secretKey(key)
 			if err != nil {

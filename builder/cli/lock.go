@@ -85,7 +85,7 @@ own tools as well: the QEMU that boots images, mksquashfs and the like.`,
 				key := lock.Key(img.Name, img.Arch)
 				old := file.Images[key]
 				var fresh *lock.Image
-				fresh, err = e.Pin(ctx, img, in, plan.PinOptions{Old: old, Upgrade: upgrade, Only: only})
+				fresh, err = e.Pin(ctx, img, in, plan.PinOptions{Old: old, Upgrade: upgrade, Only: only, Epoch: e.Epoch})
 				if err != nil {
 					break
 				}

@@ -35,7 +35,8 @@ The message on standard error says what happened, and the line that starts with
                       several are separated by blanks
   CLOUDY_KEY_PASSWORD password of the secret key that --sign and --key name
   CLOUDY_VAR_name     value of the variable "name" of the recipe, as --var name=...
-  SOURCE_DATE_EPOCH   time of everything in the image, in seconds since 1970
+  SOURCE_DATE_EPOCH   time of everything in the image, in seconds since 1970, where
+                      neither recipe nor lock says it; also of signatures
   NO_COLOR            no colours when set, as --no-color
   CI                  plain lines of progress when set, as --progress=plain
   TMPDIR              folder for what is needed only while a command runs

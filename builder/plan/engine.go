@@ -29,6 +29,10 @@ type Engine struct {
 	Cache   *cache.Cache // layers shared with other machines; nil for none
 	Signer  *sign.Secret // signs the checksums of what is built; nil for nobody
 
+	// Epoch is the time of images whose recipes and locks do not say one, in
+	// seconds since 1970; nil takes that of the newest archive.
+	Epoch *int64
+
 	// Emulate returns what runs the programs of an architecture in a session:
 	// none where this machine does so itself, an error where it cannot be done.
 	// nil means that nothing is emulated.

@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"cloudy/builder/lock"
 	"cloudy/builder/recipe"
@@ -50,6 +51,9 @@ func (e *Engine) Fresh(ctx context.Context, img *recipe.Image, inputs map[string
 	for _, name := range resolving {
 		parts = append(parts, name, inputs[name])
 	}
+	if e.Epoch != nil {
+		parts = append(parts, fmt.Sprint(*e.Epoch))
+	}
 	question := digest(parts)
 	ref, key := "lock/"+img.Name+"/"+img.Arch, lock.Key(img.Name, img.Arch)
 	var known remembered
@@ -63,7 +67,7 @@ func (e *Engine) Fresh(ctx context.Context, img *recipe.Image, inputs map[string
 		old.Inputs = inputs
 		return old, nil
 	}
-	fresh, err := e.pin(ctx, img, ix, PinOptions{})
+	fresh, err := e.pin(ctx, img, ix, PinOptions{Epoch: e.Epoch})
 	if err != nil {
 		return nil, err
 	}

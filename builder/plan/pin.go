@@ -22,6 +22,7 @@ type PinOptions struct {
 	Old     *lock.Image // what was pinned before; nil for nothing
 	Upgrade bool        // take the newest of everything
 	Only    []string    // take the newest of these packages alone
+	Epoch   *int64      // as Engine.Epoch
 }
 
 // Pin resolves an image against its archives and returns its lock.
@@ -64,7 +65,7 @@ func (e *Engine) pin(ctx context.Context, img *recipe.Image, ix *archive.Indexes
 	if fresh.Packages, err = locked(sol, img.Arch); err != nil {
 		return nil, err
 	}
-	fresh.Epoch = epoch(img, ix)
+	fresh.Epoch = epoch(img, ix, o.Epoch)
 	if o.Old != nil && !o.Upgrade && len(o.Only) == 0 {
 		fresh.Epoch = o.Old.Epoch
 		return lock.Extend(o.Old, fresh), nil
@@ -175,9 +176,12 @@ func archivesOf(ix *archive.Indexes) []lock.Archive {
 }
 
 // epoch is the newest date of the archives, unless the recipe says one.
-func epoch(img *recipe.Image, ix *archive.Indexes) int64 {
-	if img.Epoch != nil {
+func epoch(img *recipe.Image, ix *archive.Indexes, wanted *int64) int64 {
+	switch {
+	case img.Epoch != nil:
 		return *img.Epoch
+	case wanted != nil:
+		return *wanted
 	}
 	var newest int64
 	for _, s := range ix.Suites {

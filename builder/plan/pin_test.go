@@ -107,6 +107,18 @@ func TestFresh(t *testing.T) {
 	if err != nil || names(more) != names(first)+" tinc#1" || more.Inputs["packages"] != inputs["packages"] {
 		t.Errorf("one more: %s %v", names(more), err)
 	}
+	epoch := int64(1600000000)
+	w.e.Epoch = &epoch
+	if at, err := w.e.Fresh(ctx, img, inputs); err != nil || at.Epoch != epoch {
+		t.Errorf("at a time of the caller's: %v", err)
+	}
+	w.e.Epoch = nil
+	if at, err := w.e.Fresh(ctx, img, inputs); err != nil || at.Epoch != first.Epoch {
+		t.Errorf("at none again: %v", err)
+	}
+	if more, err = w.e.Fresh(ctx, img, inputs); err != nil {
+		t.Fatal(err)
+	}
 	w.e.Offline = true
 	w.srv.Requests("")
 	off, err := w.e.Fresh(ctx, img, inputs)

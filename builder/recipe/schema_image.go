@@ -28,7 +28,7 @@ func imageBlock() *Block {
 			{Name: "timezone", Type: timezoneType, Default: "left as it is", Doc: "Time zone (tzdata name).", Example: `"Europe/Madrid"`},
 			{Name: "grow", Type: growType, Default: "true", Doc: "Grow the root filesystem at first boot: `true` to the whole disk, a size for no more than that, `false` never.", Example: `"16GiB"`},
 			{Name: "release", Type: stringType, Doc: "Version of the image, for its os-release and metadata.", Example: `"2026.1"`},
-			{Name: "source_date_epoch", Type: intType(0, 1<<40), Doc: "Time stamp of the build in seconds since 1970 (UTC). Default: the newest Date of the archives' signed Release files.", Example: `1767225600`},
+			{Name: "source_date_epoch", Type: intType(0, 1<<40), Doc: "Time stamp of the build in seconds since 1970 (UTC). Default: that of SOURCE_DATE_EPOCH in the environment, else the newest Date of the archives' signed Release files. A lock keeps it.", Example: `1767225600`},
 		},
 		Blocks: []*Block{
 			fileBlock(), directoryBlock(), userBlock(), groupBlock(), debconfBlock(), runBlock(), unitsBlock(),
