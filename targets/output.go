@@ -106,7 +106,7 @@ var zeros [1 << 20]byte
 // holes: most of a disk image is one, and reading zeros costs more than hashing
 // them.
 func hashSparse(ctx context.Context, h hash.Hash, f *os.File, at, end int64, done func(int64)) error {
-	data, err := sparse.Extents(f)
+	data, err := sparse.ExtentsFrom(f, at)
 	if err != nil {
 		return err
 	}

@@ -31,15 +31,15 @@ type kind struct {
 func kinds() map[string]kind {
 	return map[string]kind{
 		"tar":     {target: tar.Target{}, format: "2", options: tarOptions},
-		"vm":      {target: vm.Target{}, format: "4", options: vmOptions},
-		"metal":   {target: metal.Target{}, format: "4", options: metalOptions},
+		"vm":      {target: vm.Target{}, format: "5", options: vmOptions},
+		"metal":   {target: metal.Target{}, format: "5", options: metalOptions},
 		"lxc":     {target: lxc.Target{}, format: "2", options: func(*recipe.Image, recipe.Target) any { return lxc.Options{} }},
 		"proxmox": {target: proxmox.Target{}, format: "2", options: func(_ *recipe.Image, t recipe.Target) any { return proxmox.Options{Compress: t.String("compress")} }},
 		"oci":     {target: oci.Target{}, format: "2", options: ociOptions},
 		"incus": {target: incus.Target{}, format: "2", options: func(img *recipe.Image, t recipe.Target) any {
 			return incus.Options{Formats: t.Strings("formats"), Compress: t.String("compress"), Description: img.Description}
 		}},
-		"sdcard": {target: sdcard.Target{}, format: "4", options: cardOptions},
+		"sdcard": {target: sdcard.Target{}, format: "5", options: cardOptions},
 		"nspawn": {target: nspawn.Target{}, format: "2", options: func(_ *recipe.Image, t recipe.Target) any { return nspawn.Options{Compress: t.String("compress")} }},
 		"openvz": {target: openvz.Target{}, format: "2", options: func(_ *recipe.Image, t recipe.Target) any {
 			return openvz.Options{Compress: t.String("compress"), Host: t.String("host")}

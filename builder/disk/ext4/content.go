@@ -3,6 +3,7 @@ package ext4
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"cloudy/builder/inorder"
 	"cloudy/builder/tree"
@@ -110,12 +111,15 @@ func (w *writer) writeContent(ctx context.Context, list []job, dev device, follo
 		loader
 		job
 	}
+	var writing sync.Mutex // the kernel lets in one at a time, and would have the others spin
 	return inorder.Work[content]{
 		Worker: func() (func(*content) error, error) {
 			return func(c *content) error {
 				if err := errors.Join(c.read(w.p, c.job), c.checkHoles(w.p, c.job)); err != nil {
 					return err
 				}
+				writing.Lock()
+				defer writing.Unlock()
 				return c.write(dev, c.runs)
 			}, nil
 		},

@@ -92,7 +92,7 @@ var ErrUnsupported = errors.New("not possible in ext4")
 // Write writes t as a filesystem that begins at byte off of w. What is never
 // written to must read as zero, so w is a sparse file that is new, cut to off
 // and extended again, or discarded there; the caller gives it its length of
-// at least off+o.Size. Blocks of zeros in files of more than a MiB become
+// at least off+o.Size. Blocks of zeros in files of at least 4 MiB become
 // holes. Who copies the image to a medium that has been used must write its
 // holes too, or discard them: with the same UUID, old blocks of the journal
 // would pass for new ones.

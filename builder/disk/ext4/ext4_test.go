@@ -138,13 +138,18 @@ func torture(t testing.TB) *tree.Tree {
 	for _, n := range []int{0, 1, 4095, 4096, 4097, 1<<20 - 1, 1 << 20, 1<<20 + 1, 5<<20 + 17} {
 		add(tree.Entry{Path: fmt.Sprintf("sizes/%d", n), Type: tree.File, Mode: 0o644, Data: pattern(n)})
 	}
-	add(tree.Entry{Path: "sizes/zeros", Type: tree.File, Mode: 0o600, Data: make([]byte, 3<<20+5)})
+	add(tree.Entry{Path: "sizes/zeros", Type: tree.File, Mode: 0o600, Data: make([]byte, 7<<20+5)})
 	striped := make([]byte, 3000*BlockSize)
 	for i := 0; i < len(striped); i += 2 * BlockSize {
 		copy(striped[i:], pattern(BlockSize))
 	}
 	add(tree.Entry{Path: "sizes/striped", Type: tree.File, Data: striped})
-	add(tree.Entry{Path: "sizes/few-holes", Type: tree.File, Data: striped[:20*BlockSize]})
+	few := pattern(largeFile)
+	for _, b := range []int{1, 2, 7, 700} {
+		clear(few[b*BlockSize:][:BlockSize])
+	}
+	add(tree.Entry{Path: "sizes/few-holes", Type: tree.File, Data: few})
+	add(tree.Entry{Path: "sizes/small-zeros", Type: tree.File, Data: make([]byte, largeFile-1)})
 	add(tree.Entry{Path: "sizes/sparse", Type: tree.File, Size: 3 << 30, Source: sparseFile(t, dir)})
 
 	add(tree.Entry{Path: "bin/ping", Type: tree.File, Data: pattern(100), Xattrs: []tree.Xattr{{Name: "security.capability", Value: capability()}}})

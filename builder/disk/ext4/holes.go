@@ -23,13 +23,16 @@ type blockSet []uint64
 
 func (b blockSet) has(n uint64) bool { return n/64 < uint64(len(b)) && b[n/64]>>(n%64)&1 != 0 }
 
-// large says whether holes are looked for in a file. The zeros in the small
-// files of a root, one block in some hundreds, are not worth opening all of them
-// once more. The choice must depend on the tree alone: it decides sizes of disks.
-func large(e *tree.Entry) bool { return e.Type == tree.File && e.Size > chunk }
+// large says whether holes are looked for in a file, from 4 MiB on. The zeros in
+// the other files of a root, one block in some hundreds, are not worth reading
+// all of them once more. The choice must depend on the tree alone: it decides
+// sizes of disks.
+func large(e *tree.Entry) bool { return e.Type == tree.File && e.Size >= largeFile }
 
-// Scan reads all files of t that are larger than a MiB, on all cores. A file
-// among them whose content is not exactly Entry.Size long is an error.
+const largeFile = 4 << 20 // bytes
+
+// Scan reads all files of t of at least 4 MiB, on all cores. A file among them
+// whose content is not exactly Entry.Size long is an error.
 func Scan(ctx context.Context, t *tree.Tree) (*Content, error) {
 	holes := make([]blockSet, len(t.Entries))
 	var next atomic.Int64

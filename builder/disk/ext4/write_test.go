@@ -98,8 +98,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 // TestChanged: a block that was a hole when blocks were given out has no place
 // for what came later.
 func TestChanged(t *testing.T) {
-	data := make([]byte, chunk+3*BlockSize)
-	data[0], data[chunk+2*BlockSize] = 1, 1
+	data := make([]byte, largeFile)
+	data[0], data[2*BlockSize] = 1, 1
 	tr := &tree.Tree{Entries: []tree.Entry{
 		{Path: ".", Type: tree.Dir, Mode: 0o755},
 		{Path: "f", Type: tree.File, Mode: 0o644, Data: data, Size: int64(len(data))},

@@ -25,20 +25,23 @@ func (e Extent) End() int64 { return e.Offset + e.Length }
 // Extents lists the parts of f that are not holes, in order. What lies
 // between them reads as zeros. On a filesystem that does not know holes (see
 // lseek(2), SEEK_DATA) it is one extent. It moves the file's offset.
-func Extents(f *os.File) ([]Extent, error) {
+func Extents(f *os.File) ([]Extent, error) { return ExtentsFrom(f, 0) }
+
+// ExtentsFrom is Extents for what lies behind the byte at.
+func ExtentsFrom(f *os.File, at int64) ([]Extent, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	size := info.Size()
 	var out []Extent
-	for at := int64(0); at < size; {
+	for at < size {
 		start, err := f.Seek(at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) { // no data behind at
 			break
 		}
 		if errors.Is(err, unix.EINVAL) {
-			return []Extent{{0, size}}, nil
+			return append(out, Extent{at, size - at}), nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("find data in %s: %w", f.Name(), err)
