@@ -90,6 +90,10 @@ func newRouter(site int) (*space, error) {
 	off := false
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = bridge
+	// Without an address of its own a bridge takes the least of its ports':
+	// one that is added could change it, and the nodes that know the old one
+	// would reach nobody until they ask again, some 45 seconds later.
+	attrs.HardwareAddr = net.HardwareAddr{2, 0, 10, 60, byte(site), 1}
 	if err := s.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &off}); err != nil {
 		return nil, fmt.Errorf("make a bridge: %w", err)
 	}
