@@ -6,10 +6,13 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
 	"cloudy/firstboot/membership"
+	"cloudy/firstboot/roster"
+	"cloudy/firstboot/tinc"
 )
 
 // When two tincds of version 1.0 ask each other for a key at the same moment,
@@ -19,28 +22,41 @@ import (
 // five among 30 nodes). It is noticed by asking the member itself, and healed
 // by starting tincd again, which makes new keys. The one who holds the link
 // does so: of a newcomer and a member with forty others, that is the newcomer.
+//
+// It is a strong medicine, for all links end with it and the others see the
+// node go and come back. On a machine that cannot keep up every link seems to
+// be deaf, and starting tincd again makes it worse, for everybody. So a link
+// has time enough to answer for an attempt to be sent again twice, one that
+// answers is a sign that it is not this node that is slow, and the pause
+// between two attempts grows.
 const (
 	probeEvery   = 4 * time.Second
-	probeTimeout = 2 * time.Second
+	probeTimeout = 8 * time.Second
 
 	// deafFor is longer than tinc needs to notice that a member is dead
 	// (PingInterval and PingTimeout), so that only what it does not
-	// notice counts.
+	// notice counts. deafAll is the same for a node none of whose several
+	// links answers.
 	deafFor = 17 * time.Second
+	deafAll = time.Minute
 
 	// healPause is between two attempts: tinc's own cure takes 45 seconds.
-	healPause = time.Minute
+	// It doubles with each, until there was none for healForget.
+	healPause    = time.Minute
+	healPauseMax = 30 * time.Minute
+	healForget   = 2 * time.Hour
 )
 
 // healer decides when to start tincd again.
 type healer struct {
 	deaf   map[membership.Name]time.Time // since when a reachable link does not answer
 	healed time.Time
+	pause  time.Duration // after that
 }
 
-// heard takes the outcome of a round of probes, of links that tinc calls
-// reachable, and says whether to heal now.
-func (h *healer) heard(now time.Time, answers map[membership.Name]bool) bool {
+// heard takes the outcome of a round of probes, which were sent at the time, of
+// links that tinc calls reachable. It says whether to heal now.
+func (h *healer) heard(asked time.Time, answers map[membership.Name]bool) bool {
 	if h.deaf == nil {
 		h.deaf = map[membership.Name]time.Time{}
 	}
@@ -49,20 +65,26 @@ func (h *healer) heard(now time.Time, answers map[membership.Name]bool) bool {
 			delete(h.deaf, l)
 		}
 	}
-	heal := false
+	var longest time.Duration
 	for l, answered := range answers {
 		if answered {
 			continue
 		}
 		if h.deaf[l].IsZero() {
-			h.deaf[l] = now
+			h.deaf[l] = asked
 		}
-		heal = heal || now.Sub(h.deaf[l]) >= deafFor
+		longest = max(longest, asked.Sub(h.deaf[l]))
 	}
-	if !heal || now.Sub(h.healed) < healPause {
+	limit := deafFor
+	if len(answers) > 1 && len(h.deaf) == len(answers) {
+		limit = deafAll
+	}
+	if since := asked.Sub(h.healed); longest < limit || since < h.pause {
 		return false
+	} else if since > healForget {
+		h.pause = 0
 	}
-	h.healed = now
+	h.healed, h.pause = asked, min(max(2*h.pause, healPause), healPauseMax)
 	clear(h.deaf)
 	return true
 }
@@ -81,31 +103,57 @@ func (a *Agent) watchLinks(ctx context.Context) {
 		if st == nil || r == nil || id == nil || sup == nil {
 			continue
 		}
-		answers := map[membership.Name]bool{}
-		for _, l := range a.reachable() {
-			m, ok := r.Get(l)
-			if ok && slices.Contains(links, l) {
-				asked := time.Now()
-				answers[l] = answersOn(ctx, netip.AddrPortFrom(m.Address6, m.Node.JoinPort))
-				a.noteLatency(l, time.Since(asked), answers[l])
-			}
+		asked := time.Now()
+		answers := a.probe(ctx, r, links)
+		if ctx.Err() == nil && h.heard(asked, answers) {
+			a.heal(ctx, sup, answers)
 		}
-		if ctx.Err() == nil && h.heard(time.Now(), answers) {
-			a.log.Warn("a link is up and nothing crosses it, starting tincd again")
-			a.mu.Lock()
-			for l, answered := range answers {
-				if !answered {
-					a.linkBack(l)
-				}
-			}
-			a.mu.Unlock()
-			a.tincMu.Lock()
-			err := sup.Restart(ctx)
-			a.tincMu.Unlock()
-			if err != nil {
-				a.log.Warn("tincd", "error", err)
-			}
+	}
+}
+
+// probe asks the links that tinc reaches, and says which of them answered.
+func (a *Agent) probe(ctx context.Context, r *roster.Roster, links []membership.Name) map[membership.Name]bool {
+	answers := map[membership.Name]bool{}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, l := range a.reachable() {
+		m, ok := r.Get(l)
+		if !ok || !slices.Contains(links, l) {
+			continue
 		}
+		wg.Go(func() {
+			asked := time.Now()
+			ok := answersOn(ctx, netip.AddrPortFrom(m.Address6, m.Node.JoinPort))
+			a.noteLatency(l, time.Since(asked), ok)
+			mu.Lock()
+			answers[l] = ok
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// heal starts tincd again.
+func (a *Agent) heal(ctx context.Context, sup tinc.Supervisor, answers map[membership.Name]bool) {
+	a.log.Warn("a link is up and nothing crosses it, starting tincd again")
+	a.mu.Lock()
+	for l, answered := range answers {
+		if !answered {
+			a.linkBack(l)
+		}
+	}
+	clear(a.seen) // that the others come back is this node's own doing
+	g := a.gossip
+	a.mu.Unlock()
+	a.tincMu.Lock()
+	err := sup.Restart(ctx)
+	a.tincMu.Unlock()
+	if err != nil {
+		a.log.Warn("tincd", "error", err)
+	}
+	if g != nil {
+		g.CatchUp() // on what was said meanwhile
 	}
 }
 

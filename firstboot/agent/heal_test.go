@@ -21,6 +21,9 @@ func TestHealer(t *testing.T) {
 		"one answer in between":    {{0, answers{a: false}, false}, {8, answers{a: true}, false}, {17, answers{a: false}, false}, {25, answers{a: false}, false}},
 		"tinc noticed it":          {{0, answers{a: false}, false}, {12, answers{}, false}, {18, answers{a: false}, false}},
 		"not too often":            {{0, answers{a: false}, false}, {17, answers{a: false}, true}, {20, answers{a: false}, false}, {40, answers{a: false}, false}, {80, answers{a: false}, true}},
+		"the pause grows":          {{0, answers{a: false}, false}, {17, answers{a: false}, true}, {80, answers{a: false}, false}, {97, answers{a: false}, true}, {160, answers{a: false}, false}, {210, answers{a: false}, false}, {220, answers{a: false}, true}},
+		"none of several answers":  {{0, answers{a: false, b: false}, false}, {40, answers{a: false, b: false}, false}, {60, answers{a: false, b: false}, true}},
+		"a slow machine":           {{0, answers{a: false, b: false}, false}, {20, answers{a: false, b: false}, false}, {30, answers{a: false, b: true}, true}},
 		"two, one after the other": {{0, answers{a: false, b: true}, false}, {10, answers{a: true, b: false}, false}, {20, answers{a: true, b: false}, false}, {27, answers{a: true, b: false}, true}},
 	} {
 		var h healer

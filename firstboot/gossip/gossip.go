@@ -60,11 +60,24 @@ type Node struct {
 	ring *memberlist.Keyring
 	port int
 	tags Tags
+	news chan struct{} // something is, or may be, new: see catchUp
 	done chan struct{}
 
 	stale atomic.Bool // peers is; set without a lock, for Serf holds its own while it tells
 	mu    sync.Mutex
 	peers []Peer
+}
+
+// Profile is the timing of the gossip: memberlist's for wide-area networks, but
+// for the interval at which a node passes on what is new. A node that has
+// nothing to pass on sends nothing then, so a shorter one costs nothing but
+// while much is new, and there the default keeps the news waiting.
+func Profile() *memberlist.Config {
+	m := memberlist.DefaultWANConfig()
+	m.GossipInterval = 200 * time.Millisecond
+	// 1280 is the least that IPv6 carries; tinc's headers come on top.
+	m.UDPBufferSize = 1180
+	return m
 }
 
 // Start binds and starts. The address must be there already.
@@ -86,31 +99,33 @@ func Start(c Config) (*Node, error) {
 	// A clone would make the others vote; who is right is decided by
 	// keys, not by votes.
 	conf.EnableNameConflictResolution = false
-	conf.MemberlistConfig = memberlist.DefaultWANConfig()
-	m := conf.MemberlistConfig
+	m := Profile()
+	conf.MemberlistConfig = m
 	m.BindAddr, m.BindPort = c.Bind.String(), c.Port
 	m.AdvertiseAddr, m.AdvertisePort = c.Bind.String(), c.Port
 	m.Keyring = ring
 	m.Logger = conf.Logger
-	// 1280 is the least that IPv6 carries; tinc's headers come on top.
-	m.UDPBufferSize = 1180
 	s, err := serf.Create(conf)
 	if err != nil {
 		return nil, fmt.Errorf("gossip: %w", err)
 	}
-	n := &Node{serf: s, ring: ring, port: c.Port, tags: c.Tags, done: make(chan struct{})}
+	n := &Node{serf: s, ring: ring, port: c.Port, tags: c.Tags, news: make(chan struct{}, 1), done: make(chan struct{})}
 	n.stale.Store(true)
 	go func() {
 		for {
 			select {
-			case <-events:
+			case e := <-events:
 				n.stale.Store(true)
+				if _, ok := e.(serf.MemberEvent); ok {
+					n.CatchUp()
+				}
 				c.Changed()
 			case <-n.done:
 				return
 			}
 		}
 	}()
+	go n.catchUp()
 	return n, nil
 }
 

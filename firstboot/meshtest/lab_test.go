@@ -120,7 +120,9 @@ func (l *lab) ip(args ...string) {
 func (l *lab) domain(n int) {
 	l.t.Helper()
 	br := fmt.Sprintf("br%d", n)
-	l.ip("-n", l.router(), "link", "add", br, "type", "bridge")
+	// With an address of its own: it would take another one when a node is
+	// added, and those that know the old one would reach nobody for a while.
+	l.ip("-n", l.router(), "link", "add", br, "address", fmt.Sprintf("02:00:0a:32:%02x:01", n), "type", "bridge")
 	l.ip("-n", l.router(), "addr", "add", fmt.Sprintf("10.50.%d.1/24", n), "dev", br)
 	l.ip("-n", l.router(), "link", "set", br, "up")
 }

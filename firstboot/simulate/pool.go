@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+
+	"cloudy/firstboot/gossip"
 )
 
 // pool is one gossip of n agents: memberlist's probes, gossip, suspicion and
@@ -76,6 +78,7 @@ type agent struct {
 	ring    []int32
 	at      int
 	meets   []int32 // whom it was told of when it joined
+	behind  int     // exchanges that follow the last news
 	reader
 	suspicion
 }
@@ -111,7 +114,7 @@ func (h *eventHeap) Pop() any {
 
 // newPool is a pool of which nobody has joined yet.
 func newPool(n int, seed uint64, size sizes, loss float64) *pool {
-	p := &pool{n: n, size: size, conf: memberlist.DefaultWANConfig(), rng: rand.New(rand.NewPCG(seed, 11)), loss: loss}
+	p := &pool{n: n, size: size, conf: gossip.Profile(), rng: rand.New(rand.NewPCG(seed, 11)), loss: loss}
 	// Community links: 5 to 40 ms one way, most of them short.
 	p.delay = func() int64 {
 		u := p.rng.Float64()
@@ -276,9 +279,38 @@ func (p *pool) pushPullTick(i int32) {
 		interval *= int64(math.Ceil(math.Log2(float64(a.count))-5) + 1)
 	}
 	p.after(interval, func() { p.pushPullTick(i) })
+	p.exchange(i)
+}
+
+// exchange is one with a member that the node takes for alive.
+func (p *pool) exchange(i int32) {
+	a := &p.nodes[i]
 	if to := p.peers(i, 1, func(j int32) bool { return j != p.victim() || a.state == alive }); len(to) > 0 {
 		p.pushPull(i, to[0])
 	}
+}
+
+// news makes a node exchange everything with another one, as gossip.catchUp.
+func (p *pool) news(i int32) {
+	a := &p.nodes[i]
+	if a.behind == 0 {
+		p.catchUpLater(i)
+	}
+	a.behind = gossip.CatchUps
+}
+
+func (p *pool) catchUpLater(i int32) {
+	a := &p.nodes[i]
+	pause := int64(gossip.CatchUpPause(a.count))
+	p.after(pause+int64(p.rng.Float64()*float64(pause)/2), func() {
+		if !a.up {
+			return
+		}
+		if a.behind--; a.behind > 0 {
+			p.catchUpLater(i)
+		}
+		p.exchange(i)
+	})
 }
 
 // pushPull gives each of two nodes all that the other one knows.
@@ -318,6 +350,7 @@ func (p *pool) learn(i int32, m message) {
 		}
 		a.known[m.subject] = m.version
 		p.enqueue(&a.queue, m)
+		p.news(i)
 		if p.fetching && a.read[m.subject] < m.version {
 			p.wants(i, m.subject)
 		}
@@ -338,6 +371,7 @@ func (p *pool) learn(i int32, m message) {
 		}
 		a.state = dead
 		p.enqueue(&a.queue, m)
+		p.news(i)
 	}
 	if p.watch != nil {
 		p.watch(int(i), m)
