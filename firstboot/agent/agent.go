@@ -68,6 +68,7 @@ type Agent struct {
 	written    writtenStatus
 	tincMu     sync.Mutex // one writer of tinc's folder
 	applied    applied
+	opening    opening
 	saveMu     sync.Mutex // and of the standing
 
 	mu       sync.Mutex

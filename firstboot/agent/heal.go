@@ -40,9 +40,10 @@ const (
 	deafFor = 17 * time.Second
 	deafAll = time.Minute
 
-	// healPause is between two attempts: tinc's own cure takes 45 seconds.
+	// healPause is between two attempts. tincd gives up on UDP by itself
+	// after 45 seconds, and asks for new keys in tinc.KeyExpire.
 	// It doubles with each, until there was none for healForget.
-	healPause    = time.Minute
+	healPause    = 5 * time.Minute
 	healPauseMax = 30 * time.Minute
 	healForget   = 2 * time.Hour
 )

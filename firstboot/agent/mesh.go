@@ -88,7 +88,7 @@ func (a *Agent) network(links []membership.Name) tinc.Network {
 func (a *Agent) reachable() []membership.Name { return a.tincState().Reachable() }
 
 func (a *Agent) tincState() tinc.Network {
-	return tinc.Network{RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}
+	return tinc.Network{Dir: a.path(tincDir), RunDir: a.path(RunDir), Self: tinc.Host{Name: a.id.Name()}}
 }
 
 // saveStanding writes the standing down; after a reset there is none.
@@ -171,14 +171,25 @@ func (a *Agent) applyTinc(ctx context.Context) error {
 		a.mu.Unlock()
 		return errors.New("in no mesh")
 	}
-	want := applied{a.roster, a.roster.Version(), slices.Clone(a.standing.Links), a.standing.Salt, time.Now()}
+	now := time.Now()
+	chosen, inviter := slices.Clone(a.standing.Links), a.certs[0].By.Name()
+	want := applied{a.roster, a.roster.Version(), nil, a.standing.Salt, now}
 	a.mu.Unlock()
+	n := a.tincState()
+	if a.opening.began.IsZero() && n.Exists() {
+		a.opening.done = true // has been in the mesh
+	}
+	since := n.Since()
+	want.links = a.opening.links(now, chosen, inviter, since)
+	if len(want.links) < len(chosen) && len(since) > 0 {
+		time.AfterFunc(settle, a.Wake)
+	}
 	sup := a.supervisor()
 	if want.same(a.applied) && want.at.Sub(a.applied.at) < tick {
 		return sup.Ensure(ctx)
 	}
 	a.applied = applied{}
-	n := a.network(want.links)
+	n = a.network(want.links)
 	change, err := n.Write()
 	if err != nil {
 		return err

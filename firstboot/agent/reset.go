@@ -124,6 +124,9 @@ func (a *Agent) forgetMesh(ctx context.Context) error {
 	if err := emptyFolder(a.path(tincDir)); err != nil {
 		return err
 	}
+	a.tincMu.Lock()
+	a.opening = opening{}
+	a.tincMu.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.standing, a.roster, a.certs, a.ledger = nil, nil, nil, nil

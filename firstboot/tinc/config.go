@@ -65,6 +65,17 @@ const overlayMTU = 1280
 // longAgo is the time stamp of host files.
 var longAgo = time.Unix(1, 0)
 
+// KeyExpire is how long packets' keys are used. Two tincds can be left with
+// keys that do not match, which send everything over the meta connections, of
+// others too, until the next ones. tinc's default is an hour.
+const KeyExpire = 5 * time.Minute
+
+// Exists says whether the configuration has been written before.
+func (n Network) Exists() bool {
+	_, err := os.Stat(filepath.Join(n.Dir, "tinc.conf"))
+	return err == nil
+}
+
 // Write brings the folder to what the network says, and writes nothing that
 // is so already. A host that is new needs no signal, for tincd reads its file
 // when it connects.
@@ -181,6 +192,7 @@ func (n Network) conf() (fixed, links []byte) {
 	// Defaults are 60 and 900 seconds: a link that is dead for a minute
 	// unnoticed, a node that stays away for a quarter of an hour.
 	fmt.Fprintf(&b, "PingInterval = 10\nPingTimeout = 5\nMaxTimeout = 60\n")
+	fmt.Fprintf(&b, "KeyExpire = %d\n", KeyExpire/time.Second)
 	if n.Mode == "router" {
 		fmt.Fprintf(&b, "Broadcast = mst\n") // multicast (mDNS) still reaches everybody
 	}
