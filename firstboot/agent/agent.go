@@ -101,7 +101,7 @@ type Agent struct {
 	busy     bool                     // asking one member for all
 	bridging bool                     // mDNS is off the overlay, see bridge.go
 	wiped    map[string]bool          // spent invitations
-	badFetch map[string]time.Time     // digests that did not help, until when
+	missed   map[string]missed        // digests that did not help
 	fetching map[membership.Name]bool // members whose news is being fetched
 	askedAll time.Time                // when a member was asked for all that it knows
 	silent   time.Time                // since when there are members, and the gossip hears none
@@ -153,7 +153,7 @@ func New(o Options) *Agent {
 		sought:     map[membership.Name]time.Time{},
 		health:     map[string]serviceHealth{},
 		extra:      map[string]membership.Service{},
-		badFetch:   map[string]time.Time{},
+		missed:     map[string]missed{},
 		seen:       map[membership.Name]time.Time{},
 		wiped:      map[string]bool{},
 		forPage:    newForPage(lines),

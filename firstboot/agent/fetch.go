@@ -17,9 +17,27 @@ const (
 	fetchers = 4 // members that are asked at once
 	fewToAsk = 4 // members that are asked each in any case
 
-	// failedFetch is how long what could not be had is not asked for.
-	failedFetch = 20 * time.Second
+	// askAllAgain is between two times that a member is asked for all.
+	askAllAgain = 20 * time.Second
+
+	// fetchFirst is how long what could not be had is not asked for; it
+	// doubles each time, up to fetchMost. A member that has just come is
+	// often heard of before it can be reached.
+	fetchFirst = time.Second
+	fetchMost  = 5 * time.Minute
 )
+
+// missed is what could not be had.
+type missed struct {
+	until time.Time // it is not asked for
+	pause time.Duration
+}
+
+// again is what follows when it could not be had once more.
+func (m missed) again(now time.Time) missed {
+	pause := min(max(2*m.pause, fetchFirst), fetchMost)
+	return missed{now.Add(pause/2 + rand.N(pause)), pause}
+}
 
 // fetchNews gets the records whose digests in the gossip differ from what is
 // known, from their owners, in the background.
@@ -49,7 +67,7 @@ func (a *Agent) fetchNews(ctx context.Context) {
 		m, known := a.roster.Get(p.Name)
 		w := want{peer: p}
 		need := func(what, digest string) {
-			if now.After(a.badFetch[what+"/"+digest+"/"+string(p.Name)]) {
+			if now.After(a.missed[what+"/"+digest+"/"+string(p.Name)].until) {
 				w.what = append(w.what, what)
 			}
 		}
@@ -70,7 +88,7 @@ func (a *Agent) fetchNews(ctx context.Context) {
 			list = append(list, w)
 		}
 	}
-	if len(list) >= fewToAsk && 2*len(list) > peers && now.Sub(a.askedAll) > failedFetch {
+	if len(list) >= fewToAsk && 2*len(list) > peers && now.Sub(a.askedAll) > askAllAgain {
 		a.busy, a.askedAll = true, now
 		from := max(slices.IndexFunc(list, func(w want) bool { return slices.Contains(links, w.peer.Name) }), 0)
 		go func() {
@@ -82,8 +100,8 @@ func (a *Agent) fetchNews(ctx context.Context) {
 		}()
 		return
 	}
-	if len(a.badFetch) > 10000 {
-		clear(a.badFetch)
+	if len(a.missed) > 10000 {
+		clear(a.missed)
 	}
 	for _, w := range list {
 		// One that does not answer holds up nobody else.
@@ -185,7 +203,10 @@ func (a *Agent) fetchAll(ctx context.Context, w want) (news bool) {
 	}
 	for _, what := range w.what {
 		if !has(a.roster, w, what) {
-			a.badFetch[what+"/"+w.digest(what)+"/"+string(w.peer.Name)] = time.Now().Add(failedFetch)
+			what += "/" + w.digest(what) + "/" + string(w.peer.Name)
+			m := a.missed[what].again(time.Now())
+			a.missed[what] = m
+			time.AfterFunc(time.Until(m.until), a.Wake)
 		}
 	}
 	return news
