@@ -41,7 +41,7 @@ const (
 	deafAll = time.Minute
 
 	// healPause is between two attempts. tincd gives up on UDP by itself
-	// after 45 seconds, and asks for new keys in tinc.KeyExpire.
+	// after 45 seconds, and changes its keys once in an hour.
 	// It doubles with each, until there was none for healForget.
 	healPause    = 5 * time.Minute
 	healPauseMax = 30 * time.Minute

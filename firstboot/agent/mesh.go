@@ -68,6 +68,7 @@ func (a *Agent) network(links []membership.Name) tinc.Network {
 	n := tinc.Network{
 		Dir: a.path(tincDir), RunDir: a.path(RunDir),
 		Mode: m.Mode, Interface: conf.Interface, Port: uint16(conf.TincPort), TCPOnly: conf.TCPOnly,
+		Drain:     m.IsRoot(id.Key()),
 		KeyPEM:    id.RSAPrivatePEM(),
 		Self:      tinc.Host{Name: id.Name(), RSA: id.RSAPublic(), Address4: self, Address6: m.Address6(id.Key())},
 		Prefix4:   netip.PrefixFrom(self, netip.MustParsePrefix(m.Prefix4).Bits()),

@@ -89,7 +89,7 @@ func TestTraffic(t *testing.T) {
 	begin := mean()
 	t.Logf("until all were known, for one node: gossip %.0f bytes, the model says %d; records %.0f (%d); tinc %.0f",
 		begin["gossip"], model.Startup, begin["records"], model.Records, begin["tcp655"]+begin["tunnel"])
-	time.Sleep(25 * time.Second) // what is new goes round
+	time.Sleep(40 * time.Second) // what is new goes round, twice
 	was, at := mean(), time.Now()
 	time.Sleep(60 * time.Second)
 	now, seconds := mean(), time.Since(at).Seconds()

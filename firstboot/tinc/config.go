@@ -43,6 +43,7 @@ type Network struct {
 	TCPOnly   bool
 	KeyPEM    []byte // the private key
 	Self      Host
+	Drain     bool         // this node takes strayProbe before others do
 	Prefix4   netip.Prefix // own address with the prefix length of the interface
 	Prefix6   netip.Prefix
 	ConnectTo []membership.Name
@@ -64,11 +65,6 @@ const overlayMTU = 1280
 
 // longAgo is the time stamp of host files.
 var longAgo = time.Unix(1, 0)
-
-// KeyExpire is how long packets' keys are used. Two tincds can be left with
-// keys that do not match, which send everything over the meta connections, of
-// others too, until the next ones. tinc's default is an hour.
-const KeyExpire = 5 * time.Minute
 
 // Exists says whether the configuration has been written before.
 func (n Network) Exists() bool {
@@ -192,7 +188,6 @@ func (n Network) conf() (fixed, links []byte) {
 	// Defaults are 60 and 900 seconds: a link that is dead for a minute
 	// unnoticed, a node that stays away for a quarter of an hour.
 	fmt.Fprintf(&b, "PingInterval = 10\nPingTimeout = 5\nMaxTimeout = 60\n")
-	fmt.Fprintf(&b, "KeyExpire = %d\n", KeyExpire/time.Second)
 	if n.Mode == "router" {
 		fmt.Fprintf(&b, "Broadcast = mst\n") // multicast (mDNS) still reaches everybody
 	}
@@ -204,6 +199,21 @@ func (n Network) conf() (fixed, links []byte) {
 	return fixed, b.Bytes()
 }
 
+// strayProbe is where tinc 1.0.36 sends an answer to a probe of a path's MTU
+// when it has no key for who asked yet: it marks the answer by a 1 in the first
+// byte, for UDP, and hands it to a meta connection as if it were somebody's
+// frame (net_packet.c, mtu_probe_h and send_udppacket). The next tincd finds a
+// multicast frame and gives it to all members: 1,400 bytes to each, several
+// times for each pair of members whenever keys are new. Where the address is a
+// member's, that one gets it alone, and its kernel drops it.
+const strayProbe = "1:0:0:0:0:0"
+
+// Who takes them: tinc prefers the least weight among those that it reaches.
+const (
+	drainWeight  = 10
+	memberWeight = 20
+)
+
 // selfFile is the node's own host file: how others shall send to it.
 func (n Network) selfFile() []byte {
 	var b bytes.Buffer
@@ -214,6 +224,13 @@ func (n Network) selfFile() []byte {
 		fmt.Fprintf(&b, "TCPOnly = yes\n")
 	}
 	n.subnets(&b, n.Self)
+	if n.Mode != "router" {
+		weight := memberWeight
+		if n.Drain {
+			weight = drainWeight
+		}
+		fmt.Fprintf(&b, "Subnet = %s#%d\n", strayProbe, weight)
+	}
 	writeKey(&b, n.Self.RSA)
 	return b.Bytes()
 }
