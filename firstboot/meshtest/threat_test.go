@@ -158,7 +158,7 @@ func TestMaliciousMembers(t *testing.T) {
 }
 
 // hostLine is every line that a host file may have.
-var hostLine = regexp.MustCompile(`^(Address = [0-9a-f.:]+( \d+)?|Port = \d+|Subnet = [0-9a-f.:]+/\d+|(Cipher|Digest) = [a-z0-9-]+|(MACLength|Compression) = \d+|-----(BEGIN|END) RSA PUBLIC KEY-----|[A-Za-z0-9+/=]{1,64}|)$`)
+var hostLine = regexp.MustCompile(`^(Address = [0-9a-f.:]+( \d+)?|Port = \d+|Subnet = ([0-9a-f.:]+/\d+|1:0:0:0:0:0#[12]0)|(Cipher|Digest) = [a-z0-9-]+|(MACLength|Compression) = \d+|-----(BEGIN|END) RSA PUBLIC KEY-----|[A-Za-z0-9+/=]{1,64}|)$`)
 
 // checkHosts looks for anything in tinc's folder that is not of the agent.
 func checkHosts(t *testing.T, n *node) {
