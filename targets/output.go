@@ -150,8 +150,9 @@ func hashSparse(ctx context.Context, h hash.Hash, f *os.File, at, end int64, don
 
 // Commit brings the file to the disk, gives it its name, and fills in path,
 // size and hash of the artefact. Where neither Hash nor Stream has hashed it,
-// that is done meanwhile: the content is complete. When it fails there is no
-// file of that name.
+// that is done meanwhile: the content is complete. What had the name is gone
+// from then on, so that a context that ends meanwhile stops nothing any more.
+// When reading the file fails there is none of that name.
 func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
 	if err := ctx.Err(); err != nil {
 		return a, err
@@ -164,7 +165,7 @@ func (o *Output) Commit(ctx context.Context, a Artefact) (Artefact, error) {
 	go func() {
 		var err error
 		if o.sum == "" {
-			_, err = o.Hash(ctx)
+			_, err = o.Hash(context.WithoutCancel(ctx))
 		}
 		hashed <- err
 	}()
