@@ -81,7 +81,9 @@ func Profile() *memberlist.Config {
 }
 
 // Start binds and starts. The address must be there already.
-func Start(c Config) (*Node, error) {
+func Start(c Config) (*Node, error) { return start(c, Profile()) }
+
+func start(c Config, m *memberlist.Config) (*Node, error) {
 	if err := c.Keys.Check(); err != nil {
 		return nil, err
 	}
@@ -99,7 +101,6 @@ func Start(c Config) (*Node, error) {
 	// A clone would make the others vote; who is right is decided by
 	// keys, not by votes.
 	conf.EnableNameConflictResolution = false
-	m := Profile()
 	conf.MemberlistConfig = m
 	m.BindAddr, m.BindPort = c.Bind.String(), c.Port
 	m.AdvertiseAddr, m.AdvertisePort = c.Bind.String(), c.Port
