@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"cloudy/firstboot/simulate"
 )
 
 // need skips the test, or fails it where everything is required.
@@ -394,4 +396,51 @@ func TestTestbed(t *testing.T) {
 		return len(found) >= 43
 	})
 	t.Logf("galileo-3 lists all 43 by avahi-browse after %s", time.Since(begin).Round(time.Millisecond))
+	idleTraffic(t, s)
+}
+
+// idleTraffic compares what leaves the nodes while nothing happens with the
+// simulation (docs/scale.md), whose large meshes no machine can hold.
+func idleTraffic(t *testing.T, s *State) {
+	t.Helper()
+	sent := func() (all float64) {
+		for _, n := range s.Nodes {
+			all += sentBy(t, n.PID)
+		}
+		return all
+	}
+	time.Sleep(45 * time.Second) // what is new goes round
+	was, at := sent(), time.Now()
+	time.Sleep(30 * time.Second)
+	got := (sent() - was) / time.Since(at).Seconds() / float64(len(s.Nodes))
+	want := simulate.Run(simulate.Standard(len(s.Nodes))).Underlay
+	off := got/want - 1
+	t.Logf("a node sends %.0f bytes/s while nothing happens, the simulation says %.0f: %+.0f %%", got, want, 100*off)
+	// A busy machine is late, and what is late is sent again.
+	if off < -0.6 || off > 1.5 {
+		t.Errorf("the simulation is off by %+.0f %%", 100*off)
+	}
+}
+
+// sentBy returns the bytes, without their Ethernet headers, that a node has sent.
+func sentBy(t *testing.T, pid int) float64 {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		// eight numbers of what was received, then bytes and packets that were sent
+		if name, rest, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == "eth0" {
+			f := strings.Fields(rest)
+			bytes, err1 := strconv.ParseFloat(f[8], 64)
+			packets, err2 := strconv.ParseFloat(f[9], 64)
+			if err := errors.Join(err1, err2); err != nil {
+				t.Fatal(err)
+			}
+			return bytes - 14*packets
+		}
+	}
+	t.Fatalf("no eth0 in %s", data)
+	return 0
 }
