@@ -63,6 +63,6 @@ func noLocale(img *recipe.Image, err error) error {
 	}) {
 		return err
 	}
-	return fail.WithHint(fail.User, recipe.At(img.Where("locale"), fmt.Errorf("Debian has no locale %q", img.Locale)),
+	return fail.WithHint(fail.User, recipe.At(img.Where("locale"), fmt.Errorf("no locale %q in Debian", img.Locale)),
 		"/usr/share/i18n/SUPPORTED of the package locales lists those that there are")
 }
