@@ -24,7 +24,7 @@ const (
 	tcp6Bytes     = 32 + 40 // with time stamps
 	compoundEach  = 2       // memberlist's compoundOverhead
 	compoundBytes = 2
-	udpBuffer     = 1180 // gossip.Start's UDPBufferSize
+	udpBuffer     = 1180 // gossip.Profile's UDPBufferSize
 
 	// A frame in the tunnel: Ethernet (14), tinc's sequence number (4), the
 	// padding of CBC (8 on average), its MAC (16), and UDP and IPv4 (28).
