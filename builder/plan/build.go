@@ -236,8 +236,13 @@ func (e *Engine) noteArtefacts(base, key string, list []targets.Artefact) error 
 // writeFile writes aside and renames.
 func writeFile(path string, data []byte) error {
 	tmp := fmt.Sprintf("%s.%d", path, time.Now().UnixNano())
-	if err := os.WriteFile(tmp, data, fs.FileMode(0o644)); err != nil {
+	err := os.WriteFile(tmp, data, fs.FileMode(0o644))
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // it may not be there
 		return fail.Mark(fail.Host, err)
 	}
-	return os.Rename(tmp, path)
+	return nil
 }

@@ -15,19 +15,19 @@ import (
 	"cloudy/firstboot/tinc"
 )
 
-// When two tincds of version 1.0 ask each other for a key at the same moment,
-// one can be left with an old one. Their meta connection stands, and says
-// that the other is reachable, but every packet between them is dropped until
-// tinc gives up on UDP, some 40 seconds later (measured: one cold start of
-// five among 30 nodes). It is noticed by asking the member itself, and healed
-// by starting tincd again, which makes new keys. The one who holds the link
-// does so: of a newcomer and a member with forty others, that is the newcomer.
+// When two keys that a tincd of version 1.0 gives another one arrive in the wrong
+// order (see opening.go), that one is left with the old one. Their meta connection
+// stands, and says that the other is reachable, but every packet between them
+// is dropped until tinc gives up on UDP, some 40 seconds later. It is noticed
+// by asking the member itself, and healed by starting tincd again, which makes
+// new keys. The one who holds the link does so: of a newcomer and a member with
+// forty others, that is the newcomer.
 //
 // It is a strong medicine, for all links end with it and the others see the
 // node go and come back. On a machine that cannot keep up every link seems to
 // be deaf, and starting tincd again makes it worse, for everybody. So a link
-// has time enough to answer for an attempt to be sent again twice, one that
-// answers is a sign that it is not this node that is slow, and the pause
+// has time enough to answer for an attempt to be sent again three times, one
+// that answers is a sign that it is not this node that is slow, and the pause
 // between two attempts grows.
 const (
 	probeEvery   = 4 * time.Second
